@@ -1,0 +1,1 @@
+"""Text to token ids and back: the split into chunks, byte pair encoding, the tokenizer and its file."""
