@@ -1,0 +1,173 @@
+"""Corpora: every character in exactly one split, and one clear line for each kind of bad input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minillm.data.corpora import FileCorpus, HubCorpus, MixedCorpus, WorldCorpus, open_corpus
+from minillm.data.world import VALIDATION_SEED, World
+
+WORDS = "the cat sat on the mat and sang\n"
+
+
+def split_texts(corpus) -> tuple[list[str], list[str]]:
+    return list(corpus.documents("train")), list(corpus.documents("validation"))
+
+
+def test_world_splits_are_disjoint_and_repeatable():
+    corpus = WorldCorpus(n_documents=200, n_validation=50)
+    train, validation = split_texts(corpus)
+    assert len(validation) == 50 and 150 < len(train) <= 200
+    assert not set(train) & set(validation)
+    assert split_texts(WorldCorpus(n_documents=200, n_validation=50)) == (train, validation)
+    assert list(WorldCorpus(n_documents=10, n_validation=50, seed=7).documents("train")) != train[:10]
+
+
+def test_world_entropy_is_the_surprise_of_its_validation_documents():
+    log_probs = [document.log_prob for document in World().documents(20, VALIDATION_SEED)]
+    assert WorldCorpus(5, 20).entropy_nats() == pytest.approx(-sum(log_probs))
+
+
+def test_one_text_file_is_a_document_whose_tail_is_held_out(tmp_path):
+    text = WORDS * 100
+    (tmp_path / "cats.txt").write_text(text)
+    corpus = open_corpus(tmp_path / "cats.txt")
+    (train,), (validation,) = split_texts(corpus)
+    assert train + validation == text
+    assert 0.05 <= len(validation) / len(text) < 0.06
+    assert train.endswith("\n")  # no line is cut
+    assert corpus.name == "cats.txt" and "3,200 characters" in corpus.description
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    texts=st.lists(st.text(alphabet="ab \n", min_size=1), min_size=1, max_size=12), share=st.floats(0.01, 0.9)
+)
+def test_each_character_is_in_one_split_in_order(texts, share, tmp_path_factory):
+    texts = [f"x{text}" for text in texts]
+    path = tmp_path_factory.mktemp("corpus") / "a.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    train, validation = split_texts(FileCorpus(str(path), (path,), validation_share=share))
+    assert "".join(train + validation) == "".join(texts)
+    assert validation and all(train + validation)
+
+
+def test_many_documents_are_split_between_documents(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": f"{n:03d} {WORDS}"}) + "\n" for n in range(200)))
+    train, validation = split_texts(open_corpus(path))
+    assert len(train) + len(validation) == 200 and 10 <= len(validation) <= 11
+    assert train[0].startswith("000") and validation[-1].startswith("199")
+
+
+def test_folders_and_patterns_are_read_in_order_of_their_names(tmp_path):
+    (tmp_path / "b.txt").write_text("second " * 30)
+    (tmp_path / "a.md").write_text("first " * 30)
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "c.jsonl").write_text('{"text": "third"}\n\n')
+    (tmp_path / "notes.csv").write_text("not read")
+    folder = "".join(sum(split_texts(open_corpus(tmp_path)), []))
+    assert folder == "first " * 30 + "second " * 30 + "third"
+    assert len(open_corpus(f"{tmp_path}/*.txt").paths) == 1
+
+
+@pytest.mark.parametrize("content", ["", " \n\t \n"])
+def test_a_file_without_text_is_refused(tmp_path, content):
+    (tmp_path / "a.txt").write_text(content)
+    with pytest.raises(ValueError, match="holds no text; give a file with at least"):
+        split_texts(open_corpus(tmp_path / "a.txt"))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "a.docx").write_text("text")
+    with pytest.raises(ValueError, match="unknown format; allowed are .txt, .md, .jsonl, .parquet"):
+        open_corpus(tmp_path / "a.docx")
+
+
+def test_missing_files_and_empty_folders(tmp_path):
+    with pytest.raises(ValueError, match="is not there; give a file, a folder"):
+        open_corpus(tmp_path / "missing.txt")
+    with pytest.raises(ValueError, match="has no files of the kinds"):
+        open_corpus(tmp_path)
+    with pytest.raises(ValueError, match="has no files of the kinds"):
+        open_corpus(f"{tmp_path}/*.txt")
+
+
+def test_settings_follow_the_content_not_the_place(tmp_path):
+    for name, text in (("a.txt", WORDS), ("b.txt", WORDS), ("c.txt", WORDS + "!")):
+        (tmp_path / name).write_text(text)
+    same, twin, other = (open_corpus(tmp_path / name).settings() for name in ("a.txt", "b.txt", "c.txt"))
+    assert same == twin != other
+    assert json.loads(json.dumps(same)) == same
+    world = WorldCorpus(100, 10).settings()
+    assert world != WorldCorpus(101, 10).settings() and json.loads(json.dumps(world)) == world
+
+
+def fake_hub(rows, monkeypatch):
+    def load_dataset(name, config, split, streaming, revision):
+        assert (split, streaming) == ("train", True)
+        if isinstance(rows, Exception):
+            raise rows
+        return iter(rows)
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+
+
+def test_hub_streams_validation_first_and_skips_empty_rows(monkeypatch):
+    fake_hub([{"text": {2: "  ", 50: None}.get(n, str(n))} for n in range(100)], monkeypatch)
+    corpus = open_corpus("owner/tales")
+    assert corpus == HubCorpus("owner/tales")
+    corpus = HubCorpus("owner/tales", n_documents=4, n_validation=3)
+    assert split_texts(corpus) == (["4", "5", "6", "7"], ["0", "1", "3"])
+    assert json.loads(json.dumps(corpus.settings())) == corpus.settings()
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        (ConnectionError("no route to host\nlong trace"), "ConnectionError: no route to host"),
+        (FileNotFoundError("dataset does not exist"), "dataset does not exist"),
+        ([{"story": "x"}], "no column 'text', only story"),
+    ],
+)
+def test_hub_failures_are_one_line_that_names_the_offline_corpus(rows, message, monkeypatch):
+    fake_hub(rows, monkeypatch)
+    with pytest.raises(ValueError, match=message) as caught:
+        split_texts(HubCorpus("owner/tales"))
+    assert "built-in corpus needs no network" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_hub_without_datasets_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ValueError, match=r"pip install 'minillm-course\[hub\]'; the built-in corpus"):
+        split_texts(HubCorpus("owner/tales"))
+
+
+def test_a_mix_keeps_the_proportions_from_the_start(monkeypatch):
+    fake_hub([{"text": f"hub {n}"} for n in range(1000)], monkeypatch)
+    mix = MixedCorpus((HubCorpus("owner/tales", n_documents=300, n_validation=5), WorldCorpus(100, 5)))
+    train, validation = split_texts(mix)
+    assert len(validation) == 10 and 395 <= len(train) <= 400
+    assert 28 <= sum(text.startswith("hub") for text in train[:40]) <= 32
+    assert mix.name == "owner/tales + world" and mix.entropy_nats() is None
+    with pytest.raises(ValueError, match="at least one part"):
+        MixedCorpus(())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: WorldCorpus(0), lambda: WorldCorpus(5, 0), lambda: WorldCorpus(seed=1)]
+)
+def test_bad_world_settings(make):
+    with pytest.raises(ValueError, match="too small|seed of the validation"):
+        make()
+
+
+def test_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="allowed are 'train' and 'validation'"):
+        next(WorldCorpus(5, 5).documents("test"))
