@@ -1,0 +1,93 @@
+"""The key/value cache: what a Transformer remembers of the tokens it has read, so that each is computed once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from minillm.model.config import GPTConfig
+
+__all__ = ["KVCache"]
+
+
+class KVCache:
+    """Keys and values of the tokens read so far, in storage that is allocated once.
+
+    All rows of the batch fill the same columns. Rows of unequal length are padded on the left: the first
+    ``padding[i]`` columns of row i hold no token, no token looks at them, and positions are counted from behind them.
+
+    Args:
+        config: the model's shape.
+        batch: rows.
+        capacity: columns, padding included; ``None`` is ``config.context_length``.
+        padding: (batch,) columns at the left of each row that hold no token; ``None`` if no row is padded.
+        dtype: the precision in which the model computes.
+        device: where the model is.
+    """
+
+    def __init__(
+        self,
+        config: GPTConfig,
+        batch: int = 1,
+        capacity: int | None = None,
+        *,
+        padding: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.capacity = config.context_length if capacity is None else capacity
+        if padding is None and self.capacity > config.context_length:
+            raise ValueError(
+                f"capacity={self.capacity} is more than the model's context_length={config.context_length}; "
+                "use that or less"
+            )
+        shape = (2, config.n_layer, batch, config.n_kv_head, self.capacity, config.head_width)
+        self.keys, self.values = (half.unbind(0) for half in torch.zeros(shape, dtype=dtype, device=device))
+        self.padding = None if padding is None else padding.to(device)
+        self.length = 0  # columns filled
+
+    @property
+    def batch(self) -> int:
+        """Rows."""
+        return self.keys[0].shape[0]
+
+    def check(self, ids: Tensor) -> None:
+        """Raise ValueError if the tokens ``ids``, (batch, time), cannot follow."""
+        if ids.shape[0] != self.batch:
+            raise ValueError(
+                f"{ids.shape[0]} rows of ids do not fit a cache of {self.batch} rows; make another cache"
+            )
+        if self.length + ids.shape[1] > self.capacity:
+            raise ValueError(
+                f"{self.length} + {ids.shape[1]} tokens do not fit a cache of capacity={self.capacity}; "
+                "use fewer or make a larger cache"
+            )
+
+    def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the next columns of one layer, (batch, n_kv_head, time, width); return all columns up to them."""
+        time = keys.shape[2]
+        all_keys, all_values = self.keys[layer], self.values[layer]
+        all_keys.narrow(2, self.length, time).copy_(keys)
+        all_values.narrow(2, self.length, time).copy_(values)
+        return all_keys.narrow(2, 0, self.length + time), all_values.narrow(2, 0, self.length + time)
+
+    def positions(self, time: int) -> Tensor:
+        """Position in its own text of each of the next ``time`` columns, (batch, time); padding has position 0."""
+        columns = torch.arange(self.length, self.length + time, device=self.padding.device)
+        return (columns - self.padding[:, None]).clamp(min=0)
+
+    def mask(self, time: int, dtype: torch.dtype) -> Tensor | None:
+        """What the next ``time`` columns may look at, in the form that ``attend`` takes.
+
+        A column of padding may look at itself, or its softmax would have nothing to spread over.
+        """
+        if self.padding is None and (time == 1 or self.length == 0):
+            return None
+        query = torch.arange(self.length, self.length + time, device=self.keys[0].device)[:, None]
+        key = torch.arange(self.length + time, device=self.keys[0].device)
+        allowed = (key <= query)[None, None]
+        if self.padding is not None:
+            allowed = allowed & ((key >= self.padding[:, None, None, None]) | (key == query))
+        return torch.zeros(allowed.shape, dtype=dtype, device=self.keys[0].device).masked_fill_(
+            ~allowed, -torch.inf
+        )

@@ -1,0 +1,84 @@
+"""The shape of a model: every number that decides which weights it has, checked once, when it is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["GPTConfig"]
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """Shape of a decoder-only Transformer.
+
+    ``n_kv_head=None`` means one key/value head for each query head; ``d_ff=None`` means 8/3 of ``d_model`` rounded up
+    to a multiple of 32, which gives a SwiGLU block the parameters of a classic block four times as wide as the model
+    (Shazeer 2020).
+
+    Raises:
+        TypeError: a value is of the wrong type.
+        ValueError: a value is out of range, or two of them do not fit together.
+    """
+
+    vocab_size: int  # token ids 0 .. vocab_size - 1
+    context_length: int = 256  # tokens, the longest sequence
+    n_layer: int = 4  # blocks
+    n_head: int = 2  # query heads a block
+    n_kv_head: int | None = None  # key/value heads a block; divides n_head
+    d_model: int = 128  # width of the residual stream
+    d_ff: int | None = None  # width inside the feed-forward part
+    rope_theta: float = 10_000.0  # base of the rotary wavelengths
+    norm_eps: float = 1e-6  # added to the mean square in RMSNorm
+    qk_norm: bool = True  # RMSNorm on queries and keys (the Qwen3 layout; False is Llama's)
+    tie_embeddings: bool = True  # one matrix for reading and for writing tokens
+
+    def __post_init__(self) -> None:
+        if self.n_kv_head is None:
+            object.__setattr__(self, "n_kv_head", self.n_head)
+        if self.d_ff is None:
+            _check_count("d_model", self.d_model)
+            object.__setattr__(self, "d_ff", -(-self.d_model * 8 // 3 // 32) * 32)
+        for name in ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "d_model", "d_ff"):
+            _check_count(name, getattr(self, name))
+        for name in ("rope_theta", "norm_eps"):
+            _check_positive(name, getattr(self, name))
+        for name in ("qk_norm", "tie_embeddings"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}={getattr(self, name)!r} is not a truth value; use True or False")
+        self._check_heads()
+
+    def _check_heads(self) -> None:
+        if self.d_model % self.n_head:
+            raise ValueError(
+                f"d_model={self.d_model} cannot be shared among n_head={self.n_head} heads; "
+                "choose an n_head that divides d_model"
+            )
+        if self.head_width % 2:
+            raise ValueError(
+                f"d_model={self.d_model} and n_head={self.n_head} give heads of odd width {self.head_width}, which "
+                "rotary positions cannot turn in pairs; choose an even d_model / n_head"
+            )
+        if self.n_head % self.n_kv_head:
+            raise ValueError(
+                f"n_kv_head={self.n_kv_head} does not divide n_head={self.n_head}; "
+                "each key/value head serves the same number of query heads"
+            )
+
+    @property
+    def head_width(self) -> int:
+        """Numbers in one head's query, key or value."""
+        return self.d_model // self.n_head
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} is not a whole number; use an int of 1 or more")
+    if value < 1:
+        raise ValueError(f"{name}={value} is too small; use 1 or more")
+
+
+def _check_positive(name: str, value: object) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} is not a number; use a float above 0")
+    if not 0.0 < value < float("inf"):
+        raise ValueError(f"{name}={value} is not allowed; use a finite number above 0")

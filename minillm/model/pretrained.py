@@ -1,0 +1,152 @@
+"""Model folders: ``config.json`` and ``model.safetensors``, in the form that Hugging Face's tools read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from minillm.files import read_json, write_atomic, write_json
+from minillm.model.config import GPTConfig
+
+__all__ = [
+    "FORMAT_VERSION",
+    "config_from_json",
+    "config_to_json",
+    "read_config",
+    "read_weights",
+    "write_model",
+]
+
+FORMAT_VERSION = 1  # of the folder; raised when an older reader would misread it
+_VERSION_KEY = "minillm_format"
+_LAYOUTS = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+_NAMES = {  # GPTConfig field -> key in config.json
+    "vocab_size": "vocab_size",
+    "context_length": "max_position_embeddings",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+    "n_kv_head": "num_key_value_heads",
+    "d_model": "hidden_size",
+    "d_ff": "intermediate_size",
+    "norm_eps": "rms_norm_eps",
+    "tie_embeddings": "tie_word_embeddings",
+}
+_FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "use_sliding_window": False}
+
+
+def config_to_json(config: GPTConfig) -> dict[str, Any]:
+    """The content of ``config.json``: Hugging Face's keys, and the version of the format."""
+    layout = "qwen3" if config.qk_norm else "llama"
+    return {
+        _VERSION_KEY: FORMAT_VERSION,
+        "architectures": [_LAYOUTS[layout]],
+        "model_type": layout,
+        **{key: getattr(config, field) for field, key in _NAMES.items()},
+        "head_dim": config.head_width,
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        **_FIXED,
+        "attention_dropout": 0.0,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+        "dtype": "float32",
+        "torch_dtype": "float32",
+    }
+
+
+def config_from_json(content: Any, source: str = "config.json") -> GPTConfig:
+    """The shape that a ``config.json`` describes, ours or Hugging Face's for a Llama or Qwen3 model.
+
+    Raises:
+        ValueError: a newer format, another architecture, or a feature that GPT does not have.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{source} holds a {type(content).__name__}, not the object of a model's configuration"
+        )
+    version = content.get(_VERSION_KEY, FORMAT_VERSION)
+    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+        raise ValueError(
+            f"{source} is of format {version!r}, this minillm reads formats 1 to {FORMAT_VERSION}; "
+            "install a newer minillm to load it"
+        )
+    layout = content.get("model_type")
+    if layout not in _LAYOUTS:
+        raise ValueError(f"{source} has model_type {layout!r}; only {', '.join(_LAYOUTS)} can be loaded")
+    missing = [key for key in _NAMES.values() if key not in content]
+    if missing:
+        raise ValueError(f"{source} lacks {', '.join(missing)}; write it again with save_pretrained")
+    rope = content.get("rope_parameters") or content.get("rope_scaling") or {}
+    _check_features(content, rope, source)
+    fields = {field: content[key] for field, key in _NAMES.items()}
+    fields["rope_theta"] = float(rope.get("rope_theta", content.get("rope_theta", 10_000.0)))
+    try:
+        config = GPTConfig(**fields, qk_norm=layout == "qwen3")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: {error}") from error
+    if content.get("head_dim") not in (None, config.head_width):
+        raise ValueError(
+            f"{source} has head_dim={content['head_dim']}; "
+            f"only hidden_size / num_attention_heads = {config.head_width} can be loaded"
+        )
+    return config
+
+
+def _check_features(content: dict[str, Any], rope: dict[str, Any], source: str) -> None:
+    rope_type = rope.get("rope_type", rope.get("type", "default"))
+    if rope_type != "default":
+        raise ValueError(
+            f"{source} asks for rotary positions of type {rope_type!r}; only 'default' can be loaded"
+        )
+    for key, allowed in _FIXED.items():
+        if content.get(key, allowed) != allowed:
+            raise ValueError(f"{source} has {key}={content[key]!r}; only {allowed!r} can be loaded")
+
+
+def write_model(directory: str | Path, config: GPTConfig, weights: dict[str, Tensor]) -> Path:
+    """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically."""
+    directory = Path(directory)
+    tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    write_atomic(directory / "model.safetensors", safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    write_json(directory / "config.json", config_to_json(config))
+    return directory
+
+
+def read_config(directory: str | Path) -> GPTConfig:
+    """The shape of the model in a folder."""
+    path = Path(directory) / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{directory} holds no config.json; give the folder that save_pretrained wrote")
+    return config_from_json(read_json(path), str(path))
+
+
+def read_weights(directory: str | Path, model: nn.Module) -> None:
+    """Load ``model.safetensors`` into a model whose weights must match it in name and shape."""
+    path = Path(directory) / "model.safetensors"
+    if not path.is_file():
+        raise ValueError(
+            f"{directory} holds no model.safetensors; give the folder that save_pretrained wrote"
+        )
+    try:
+        weights = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged or not a safetensors file ({' '.join(str(error).split())}); restore it or train again"
+        ) from error
+    wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    found = {name: tuple(weight.shape) for name, weight in weights.items()}
+    if "lm_head.weight" in found and "lm_head.weight" not in wanted:
+        del found["lm_head.weight"]  # the tied copy
+    differing = [name for name in sorted({**wanted, **found}) if wanted.get(name) != found.get(name)]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{path} does not fit its config.json: {name} is {found.get(name, 'missing')} in the file and "
+            f"{wanted.get(name, 'absent')} in the model ({len(differing)} such weights); restore both files together"
+        )
+    model.load_state_dict(weights)

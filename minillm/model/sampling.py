@@ -1,0 +1,244 @@
+"""Sampling: from scores to a probability distribution, and from a prompt to its continuation.
+
+Prompts of different length are computed together: shorter rows are padded on the left, which changes none of their
+results (see ``KVCache``). A row's continuation does not depend on what else is in the batch, but at temperatures
+above 0 the random numbers it gets do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from minillm.model.blocks import compute_dtype
+from minillm.model.cache import KVCache
+from minillm.model.gpt import GPT
+
+__all__ = ["generate", "sampling_probs", "stream"]
+
+
+def sampling_probs(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    """The distribution that tokens are drawn from.
+
+    The logits are divided by the temperature; all but the ``top_k`` highest are dropped; of the rest, the most
+    probable tokens are kept until together they have ``top_p``; what is left is scaled to sum 1. Temperature 0 puts
+    everything on the highest logit. Among equal logits the lower id comes first.
+
+    Args:
+        logits: (..., vocab).
+        temperature: 0 or more; below 1 sharpens, above 1 flattens.
+        top_k: tokens kept, 1 or more; ``None`` keeps all.
+        top_p: probability kept, above 0 and up to 1; ``None`` keeps all.
+
+    Returns:
+        (..., vocab) float32 probabilities.
+
+    >>> sampling_probs(torch.tensor([2.0, 1.0, 0.0]).log(), top_k=1)
+    tensor([1., 0., 0.])
+
+    Reference: Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p).
+    """
+    _check_sampling(temperature, top_k, top_p)
+    logits = logits.float()
+    if temperature == 0.0 or top_k == 1:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
+    vocab = logits.shape[-1]
+    keep_k = top_k is not None and top_k < vocab
+    keep_p = top_p is not None and top_p < 1.0
+    if not keep_k and not keep_p:
+        return logits.softmax(dim=-1)
+    values, ids = logits.sort(dim=-1, descending=True, stable=True)
+    if keep_k:
+        values, ids = values[..., :top_k], ids[..., :top_k]
+    probs = values.softmax(dim=-1)
+    if keep_p:
+        before = probs.cumsum(dim=-1) - probs  # what the more probable tokens have together
+        probs = probs.masked_fill(before >= top_p, 0.0)
+        probs = probs / probs.sum(dim=-1, keepdim=True)
+    return torch.zeros_like(logits).scatter_(-1, ids, probs)
+
+
+def generate(
+    model: GPT,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop: int | Iterable[int] | None = None,
+    generator: torch.Generator | None = None,
+) -> list[list[int]]:
+    """Continue each prompt token by token.
+
+    A continuation ends before the first stop token (which is not returned), after ``max_new_tokens``, or when prompt
+    and continuation have reached ``context_length + 1`` tokens, the last of which has not been read any more.
+
+    Args:
+        model: in whatever mode and precision it is.
+        prompts: token ids of each, 1 to ``context_length`` of them.
+        max_new_tokens: tokens a prompt, at most; 0 or more.
+        temperature: see :func:`sampling_probs`; 0 always takes the most probable token and ignores the generator.
+        top_k: see :func:`sampling_probs`.
+        top_p: see :func:`sampling_probs`.
+        stop: an id or several.
+        generator: a CPU generator, the only source of randomness; ``None`` is one with seed 0.
+
+    Returns:
+        The new ids of each prompt.
+
+    Raises:
+        TypeError: ``prompts`` is one prompt instead of a list of them, or holds no whole numbers.
+        ValueError: an empty or too long prompt, an id outside the vocabulary, a sampling setting out of range.
+    """
+    rows = _checked_prompts(model, prompts)
+    _check_sampling(temperature, top_k, top_p)
+    _check_length(max_new_tokens)
+    stop_ids = _stop_ids(stop)
+    room = [min(max_new_tokens, model.config.context_length + 1 - len(row)) for row in rows]
+    new: list[list[int]] = [[] for _ in rows]
+    running = {row for row in range(len(rows)) if room[row] > 0}
+    for tokens in _steps(model, rows, max(room, default=0), temperature, top_k, top_p, generator):
+        for row, token in enumerate(tokens.tolist()):
+            if row not in running:
+                continue
+            if token in stop_ids:
+                running.discard(row)
+                continue
+            new[row].append(token)
+            if len(new[row]) == room[row]:
+                running.discard(row)
+        if not running:
+            break
+    return new
+
+
+def stream(
+    model: GPT,
+    prompt: Sequence[int],
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop: int | Iterable[int] | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[int]:
+    """Continue one prompt, handing out each token as soon as it is drawn; arguments and ends as in :func:`generate`."""
+    rows = _checked_prompts(model, [prompt])
+    room = min(max_new_tokens, model.config.context_length + 1 - len(rows[0]))
+    stop_ids = _stop_ids(stop)
+    _check_sampling(temperature, top_k, top_p)  # here, or wrong values would be found at the first token only
+    _check_length(max_new_tokens)
+    tokens = map(int, _steps(model, rows, room, temperature, top_k, top_p, generator))
+    return itertools.takewhile(lambda token: token not in stop_ids, tokens)
+
+
+def _steps(
+    model: GPT,
+    rows: list[list[int]],
+    n_steps: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    generator: torch.Generator | None,
+) -> Iterator[Tensor]:
+    """Yield the next token of every row, (batch,) on the CPU, ``n_steps`` times; rows beyond their end go on."""
+    if not rows or n_steps < 1:
+        return
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    weight = model.head_weight
+    head = (
+        weight.detach().to(compute_dtype(weight)).T.contiguous()
+    )  # this order of numbers reads faster for few rows
+    ids, padding = _left_padded(rows)
+    cache = KVCache(
+        model.config,
+        batch=len(rows),
+        capacity=ids.shape[1] + n_steps - 1,
+        padding=padding,
+        dtype=head.dtype,
+        device=head.device,
+    )
+    for _ in range(n_steps):
+        with torch.inference_mode():
+            hidden = model.hidden(ids.to(head.device), cache=cache)[:, -1]
+            tokens = _draw(hidden @ head, temperature, top_k, top_p, generator)
+        yield tokens
+        ids = tokens[:, None]
+
+
+def _draw(
+    logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: torch.Generator
+) -> Tensor:
+    """One token a row: (batch, vocab) -> (batch,) on the CPU."""
+    if temperature == 0.0:
+        return logits.argmax(dim=-1).cpu()
+    probs = sampling_probs(logits, temperature, top_k, top_p).cpu()
+    cumulative = probs.cumsum(dim=-1, dtype=torch.float64)
+    # A float32 number below 1 stays below 1 in float64 products, so that the search cannot run off the end.
+    uniform = torch.rand(len(probs), 1, generator=generator).double()
+    return torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
+
+
+def _left_padded(rows: list[list[int]]) -> tuple[Tensor, Tensor | None]:
+    """Ids (batch, longest), and the number of padded columns of each row, ``None`` if there are none."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
+    padding = torch.tensor([longest - len(row) for row in rows])
+    return ids, padding if bool(padding.any()) else None
+
+
+def _checked_prompts(model: GPT, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    vocab_size, context_length = model.config.vocab_size, model.config.context_length
+    rows = []
+    for number, prompt in enumerate(prompts):
+        if isinstance(prompt, (int, str, bytes)):
+            raise TypeError(
+                f"prompts[{number}] is {prompt!r}, not a list of token ids; pass a list of such lists"
+            )
+        row = [int(token) for token in prompt]
+        if not row:
+            raise ValueError(f"prompts[{number}] is empty; start it with the end-of-text token")
+        if len(row) > context_length:
+            raise ValueError(
+                f"prompts[{number}] has {len(row)} tokens, more than the model's context_length={context_length}; "
+                "shorten it or keep its last tokens only"
+            )
+        if not 0 <= min(row) <= max(row) < vocab_size:
+            wrong = min(row) if min(row) < 0 else max(row)
+            raise ValueError(
+                f"prompts[{number}] holds token id {wrong}, outside the vocabulary 0 to {vocab_size - 1}; "
+                "encode the text with the tokenizer the model was trained with"
+            )
+        rows.append(row)
+    return rows
+
+
+def _stop_ids(stop: int | Iterable[int] | None) -> frozenset[int]:
+    if stop is None:
+        return frozenset()
+    return frozenset([stop]) if isinstance(stop, int) else frozenset(stop)
+
+
+def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    if not (math.isfinite(temperature) and temperature >= 0.0):
+        raise ValueError(
+            f"temperature={temperature} is not allowed; use 0 (most probable token) or a number above it"
+        )
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k={top_k} keeps no token; use 1 or more, or None to keep all")
+    if top_p is not None and not 0.0 < top_p <= 1.0:
+        raise ValueError(
+            f"top_p={top_p} is not allowed; use a share above 0 and up to 1, or None to keep all"
+        )
+
+
+def _check_length(max_new_tokens: int) -> None:
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens={max_new_tokens} is not allowed; use 0 or more")
