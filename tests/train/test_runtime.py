@@ -1,0 +1,158 @@
+"""Device, precision, threads, seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from minillm.train import choose_runtime
+from minillm.train import runtime as module
+
+
+@pytest.fixture(autouse=True)
+def keep_threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def chip(monkeypatch, amx: bool, bf16: bool):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+
+
+@pytest.mark.parametrize(
+    ("amx", "bf16", "line"),
+    [
+        (True, True, "device cpu, bf16 autocast: this chip has AMX; 1 thread"),
+        (False, True, "device cpu, bf16 autocast: this chip has AVX512-BF16; 1 thread"),
+        (False, False, "device cpu, fp32: this chip has no fast bf16; 1 thread"),
+    ],
+)
+def test_precision_follows_the_chip(monkeypatch, amx, bf16, line):
+    chip(monkeypatch, amx, bf16)
+    assert choose_runtime("cpu", threads=1).describe() == line
+
+
+def test_precision_can_be_chosen(monkeypatch):
+    chip(monkeypatch, True, True)
+    runtime = choose_runtime("cpu", "fp32", threads=2)
+    assert runtime.describe() == "device cpu, fp32: as asked; 2 threads"
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_autocast_computes_products_in_the_precision(precision, dtype):
+    a = torch.randn(3, 4)
+    with choose_runtime("cpu", precision, threads=1).autocast():
+        assert (a @ a.T).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"device": "abacus"}, "device is 'abacus'; choose one of auto, cpu, cuda, mps"),
+        ({"device": "meta"}, "device is 'meta', which this machine lacks"),
+        ({"precision": "int4"}, "precision is 'int4'; choose one of auto, fp32, bf16, fp16"),
+        ({"compile": "yes"}, "compile is 'yes'; choose True, False or 'auto'"),
+        ({"threads": 0}, "threads is 0; allowed is a whole number of at least 1, or None"),
+    ],
+)
+def test_unknown_choices_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        choose_runtime(**arguments)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_device_is_refused():
+    with pytest.raises(ValueError, match="device is 'cuda', which this machine lacks; choose auto or cpu"):
+        choose_runtime("cuda")
+
+
+def test_threads_come_from_the_environment_or_the_cores(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert choose_runtime("cpu").threads == 3 == torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert 1 <= choose_runtime("cpu").threads <= 3
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("150000 100000", 2), ("100000 100000", 1), ("max 100000", 1 << 16)]
+)
+def test_a_containers_limit_is_heeded(tmp_path, text, cores):
+    (tmp_path / "cpu.max").write_text(text)
+    assert module._container_cores(tmp_path / "cpu.max") == cores
+    assert module._container_cores(tmp_path / "missing") == 1 << 16
+
+
+def test_processes_are_read_from_the_environment(monkeypatch):
+    joined = []
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *a, **k: joined.append((a, k)))
+    for name, value in {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    runtime = choose_runtime("cpu", "fp32", threads=1)
+    assert (runtime.rank, runtime.world_size, runtime.is_main) == (1, 4, False)
+    assert joined == [(("gloo",), {"rank": 1, "world_size": 4})]
+    assert runtime.describe().endswith("process 2 of 4")
+
+
+def test_isolated_randomness_is_seeded_and_gives_the_callers_state_back():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    draws = []
+    for _ in range(2):
+        with module.isolated_randomness(5, torch.device("cpu")):
+            draws.append(torch.rand(2))
+    assert torch.equal(*draws) and torch.equal(torch.rand(2), expected)
+
+
+def test_generators_are_independent_of_the_global_one():
+    first = torch.rand(2, generator=module.make_generator(1))
+    torch.manual_seed(9)
+    assert torch.equal(torch.rand(2, generator=module.make_generator(1)), first)
+
+
+class Pair(NamedTuple):
+    left: torch.Tensor
+    right: int
+
+
+@dataclass(frozen=True)
+class Nested:
+    pair: Pair
+    extra: dict
+    none: None = None
+
+
+def test_tensors_are_found_wherever_they_are():
+    batch = Nested(Pair(torch.ones(2), 7), {"a": [torch.ones(3)], "b": ("x", torch.ones(1))})
+    doubled = module.map_tensors(lambda tensor: 2 * tensor, batch)
+    assert doubled.pair.left.sum() == 4 and doubled.pair.right == 7 and doubled.none is None
+    assert doubled.extra["a"][0].sum() == 6 and doubled.extra["b"][0] == "x"
+    assert isinstance(doubled.pair, Pair) and batch.pair.left.sum() == 2
+
+
+def test_to_device_moves():
+    moved = module.to_device({"a": torch.ones(2)}, torch.device("meta"))
+    assert moved["a"].device.type == "meta"
+
+
+def test_a_compiler_is_looked_for_on_the_path(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("CXX", "my-compiler")
+    assert not module.has_cpp_compiler()
+
+
+def test_one_process_has_nothing_to_synchronise():
+    model = torch.nn.Linear(2, 3)
+    model(torch.ones(1, 2)).sum().backward()
+    before = model.weight.grad.clone()
+    module.synchronise_gradients(model, 1)
+    module.broadcast_weights(model, 1)
+    assert torch.equal(model.weight.grad, before)
