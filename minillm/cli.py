@@ -1,0 +1,293 @@
+"""The program `minillm`: run, chat, info.
+
+Results go to standard output, progress and messages to standard error. A mistake in the input is told in one
+line, with exit status 2.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minillm import __version__
+
+if TYPE_CHECKING:
+    from minillm.artifact import Artifact
+
+__all__ = ["app", "main"]
+
+# What imports torch is imported inside the commands, so that --help answers at once.
+
+app = typer.Typer(
+    help="Train your own small language model, stage by stage, and write with it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _option(metavar: str, help: str, *names: str, **limits: float) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, **limits)
+
+
+_CORPUS = """Text to train on instead of the preset's: a .txt, .md, .jsonl or .parquet file, a folder or
+pattern of such files, a dataset of the Hugging Face Hub (owner/name), or world, the built-in corpus."""
+PresetOption = Annotated[str, _option("NAME", "Settings for a machine: smoke, cpu, colab, gpu or auto.")]
+OutOption = Annotated[
+    Path | None, _option("DIR", "Folder of all runs [default: $MINILLM_RUNS, else ./runs or the checkout's].")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command whose expected errors are told in one line."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        _speak_on_stderr()
+        try:
+            function(*args, **kwargs)
+        except BrokenPipeError:  # the reader of our output has left, as in `minillm info | head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt as stop:
+            _fail(str(stop) or "stopped; run the same command again to go on from the last checkpoint", 130)
+        except Exception as error:
+            if os.environ.get("MINILLM_TRACEBACK") or not _is_expected(error):
+                raise
+            _fail(_told(error), 2)
+
+    return app.command()(wrapped)
+
+
+def _speak_on_stderr() -> None:
+    """Show the package's messages and warnings as plain lines, and not those of other libraries."""
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its warnings of each retry
+    log = logging.getLogger("minillm")
+    log.handlers = [logging.StreamHandler(sys.stderr)]
+    log.setLevel(logging.INFO)
+    package = str(Path(__file__).parent)
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *_: Any) -> None:
+        if filename.startswith(package):
+            log.warning("%s", message)
+
+    warnings.showwarning = show
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether an error tells the user of a wrong input or a fault of the machine, and not of a bug."""
+    from minillm.train.loop import TrainingDivergedError
+
+    return isinstance(error, (ValueError, TypeError, OSError, TrainingDivergedError))
+
+
+def _told(error: Exception) -> str:
+    """An error's message; the operating system's own ones with the file's name first."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; check the path, its permissions and the disk"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"minillm: {' '.join(message.split())}", file=sys.stderr)
+    raise typer.Exit(status)
+
+
+@_command
+def run(
+    preset: PresetOption = "auto",
+    stages: Annotated[
+        str | None, _option("NAMES", "Stages to train, with commas between [default: all].")
+    ] = None,
+    corpus: Annotated[str | None, _option("SOURCE", _CORPUS)] = None,
+    out: OutOption = None,
+    seed: Annotated[
+        int | None, _option("N", "First weights and order of the documents [default: 0].")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        _option("NAME=VALUE", "Change a setting, such as base.fit.steps=200; may be repeated.", "--set"),
+    ] = None,
+    device: Annotated[str, _option("NAME", "auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, _option("NAME", "auto, fp32, bf16 or fp16.")] = "auto",
+    threads: Annotated[int | None, _option("N", "CPU threads [default: all cores].", min=1)] = None,
+    compile: Annotated[str, _option("WHEN", "Use torch.compile: auto, yes or no.")] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train the stages that are missing, and report.
+
+    What is trained already is found again; a training that was stopped goes on where it was.
+    """
+    from minillm.course import STAGES, Course
+    from minillm.report import print_samples, print_table, stage_entry
+    from minillm.train.runtime import choose_runtime
+
+    names = list(STAGES) if stages is None else [name.strip() for name in stages.split(",")]
+    overrides = _overrides(changes or [])
+    overrides |= {"seed": seed} if seed is not None else {}
+    overrides |= {"corpus": corpus} if corpus is not None else {}
+    course = Course(preset, out, **overrides)
+    cached = {name: course.is_trained(name) for name in names}
+    course.runtime = choose_runtime(device, precision, threads, _compile_setting(compile))
+    artifacts = {name: course.stage(name) for name in names}
+    if not course.runtime.is_main:
+        return
+    entries = [stage_entry(artifact) | {"cached": cached[name]} for name, artifact in artifacts.items()]
+    if as_json:
+        print(json.dumps({"stages": entries}))
+        return
+    print_table(entries)
+    if "base" in artifacts:
+        print_samples(artifacts["base"], course.preset.corpus, course.preset.seed)
+
+
+def _overrides(changes: list[str]) -> dict[str, Any]:
+    """`["base.rows=8", ...]` as nested dictionaries; values are JSON where they can be, else text."""
+    overrides: dict[str, Any] = {}
+    for change in changes:
+        path, equals, text = change.partition("=")
+        *outer, last = path.split(".")
+        if not equals or not all([*outer, last]):
+            raise ValueError(f"--set {change!r} is not understood; write it like base.fit.steps=200")
+        place = overrides
+        for name in outer:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise ValueError(f"--set {change!r} contradicts an earlier --set; give one of them")
+        try:
+            place[last] = json.loads(text)
+        except json.JSONDecodeError:
+            place[last] = text
+    return overrides
+
+
+def _compile_setting(word: str) -> bool | str:
+    settings = {"auto": "auto", "yes": True, "no": False}
+    if word not in settings:
+        raise ValueError(f"--compile is {word!r}; choose one of {', '.join(settings)}")
+    return settings[word]
+
+
+@_command
+def chat(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A stage, or a folder [default: the model trained last].", metavar="STAGE|DIR"),
+    ] = None,
+    prompt: Annotated[
+        str | None, _option("TEXT", "Continue this text once and end.", "--prompt", "-p")
+    ] = None,
+    preset: Annotated[str | None, _option("NAME", "Take the stage of this preset.")] = None,
+    out: OutOption = None,
+    temperature: Annotated[float, _option("X", "0: always the likeliest token.", min=0.0, max=10.0)] = 0.8,
+    top_p: Annotated[
+        float, _option("X", "Draw from the likeliest tokens of this total probability.", min=0.01, max=1.0)
+    ] = 0.95,
+    max_tokens: Annotated[int, _option("N", "Tokens of one continuation at most.", min=1)] = 200,
+    seed: Annotated[int, _option("N", "Decides the draws.")] = 0,
+) -> None:
+    """Write a text together with a base model: you begin, it goes on.
+
+    Without --prompt, a piped text is continued once; in a terminal you write in turns.
+    """
+    from minillm.report import short_path
+    from minillm.terminal import TextSession, show, talk
+
+    artifact = _find_model(model, preset, out)
+    session = TextSession(artifact.model, artifact.tokenizer, temperature, top_p, seed)
+    print(f"{artifact.stage} from {short_path(artifact.folder)}", file=sys.stderr)
+    if prompt is None and sys.stdin.isatty():
+        talk(session, max_tokens)
+        return
+    show(session, _piped_text() if prompt is None else prompt, max_tokens)
+
+
+def _piped_text() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the piped text is not UTF-8 (byte {error.start}); convert it with iconv") from None
+
+
+def _find_model(model: str | None, preset: str | None, out: Path | None) -> Artifact:
+    """The artifact that the user means: a folder, a preset's stage, or the latest of a stage or of all."""
+    from minillm.artifact import Artifact, find_artifacts
+    from minillm.course import STAGES, Course, default_root
+
+    if model is not None and model not in STAGES:
+        if not Path(model).is_dir():
+            raise ValueError(
+                f"{model!r} is neither a stage ({', '.join(STAGES)}) nor a folder; name one of them"
+            )
+        return Artifact(Path(model))
+    if preset is not None:
+        course, stage = Course(preset, out), model or "base"
+        if not course.is_trained(stage):
+            raise ValueError(
+                f"{stage} of preset {preset} is not trained yet; run: minillm run --preset {preset}"
+            )
+        return course.stage(stage)
+    root = default_root() if out is None else out
+    for artifact in find_artifacts(root):
+        if model == artifact.stage or (model is None and artifact.has_model):
+            return artifact
+    raise ValueError(f"no {model or 'model'} has been trained in {root} yet; run: minillm run")
+
+
+@_command
+def info(preset: PresetOption = "auto", out: OutOption = None, as_json: JsonOption = False) -> None:
+    """Show this machine as minillm sees it, the preset, and what is trained."""
+    import torch
+
+    from minillm.artifact import find_artifacts
+    from minillm.course import STAGES, Course
+    from minillm.report import print_table, stage_entry
+    from minillm.train.runtime import choose_runtime, has_cpp_compiler
+
+    course = Course(preset, out)
+    facts = {
+        "minillm": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "runtime": choose_runtime().describe(),
+        "compiler": has_cpp_compiler(),
+        "preset": course.preset.name,
+        "root": str(course.root),
+        "missing": [name for name in STAGES if not course.is_trained(name)],
+    }
+    entries = [stage_entry(artifact) for artifact in find_artifacts(course.root)]
+    if as_json:
+        print(json.dumps(facts | {"stages": entries}))
+        return
+    facts["compiler"] = "found" if facts["compiler"] else "none, training is not compiled"
+    facts["missing"] = ", ".join(facts["missing"]) or "nothing"
+    for name, value in facts.items():
+        print(f"{name:10} {value}")
+    if entries:
+        print_table(entries)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+) -> None:
+    if version:
+        print(f"minillm {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the program."""
+    app(prog_name="minillm")

@@ -1,0 +1,249 @@
+"""The course as a graph of stages: what is trained, from what, with which settings, and where it lies.
+
+A stage's key is a hash of its own settings and of its parents' keys, and names its folder. So a changed
+setting trains anew exactly what depends on it, and everything else is found where it is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from minillm.artifact import SUMMARY, Artifact, write_artifact
+from minillm.data.corpora import WorldCorpus, open_corpus
+from minillm.evaluate import evaluate_base
+from minillm.files import sha256_bytes
+from minillm.model.gpt import GPT
+from minillm.presets import PRESETS, Preset, choose_preset
+from minillm.stages.pretrain import pretrain
+from minillm.stages.tokenizer import train_tokenizer
+from minillm.train.checkpoint import Checkpoints
+from minillm.train.run import CHECKPOINT_FOLDER
+from minillm.train.runtime import Runtime, choose_runtime, sum_over_processes
+
+__all__ = ["STAGES", "Course", "Stage", "default_root"]
+
+_log = logging.getLogger("minillm")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One node of the graph.
+
+    Attributes:
+        name: of the stage.
+        parents: the stages that it starts from.
+        version: raised when the stage's code changes what comes out, so that older artifacts are not reused.
+        settings: what decides the result beside the parents, as JSON values.
+        train: (course, parents by name, folder) -> figures; writes tokenizer and model into the folder.
+    """
+
+    name: str
+    parents: tuple[str, ...]
+    version: int
+    settings: Callable[[Preset], dict[str, Any]]
+    train: Callable[[Course, dict[str, Artifact], Path], dict[str, Any]]
+
+
+def _tokenizer_settings(preset: Preset) -> dict[str, Any]:
+    return {"corpus": preset.corpus.settings(), **asdict(preset.tokenizer)}
+
+
+def _train_tokenizer(course: Course, parents: dict[str, Artifact], folder: Path) -> dict[str, Any]:
+    if not course.runtime.is_main:
+        return {}
+    return train_tokenizer(course.preset.tokenizer, course.preset.corpus, folder)
+
+
+def _base_settings(preset: Preset) -> dict[str, Any]:
+    return {"corpus": preset.corpus.settings(), "seed": preset.seed, **asdict(preset.base)}
+
+
+def _train_base(course: Course, parents: dict[str, Artifact], folder: Path) -> dict[str, Any]:
+    tokenizer, corpus = parents["tokenizer"].tokenizer, course.preset.corpus
+    figures = pretrain(
+        course.preset.base,
+        tokenizer,
+        corpus,
+        folder,
+        seed=course.preset.seed,
+        runtime=course.runtime,
+        progress=course.progress,
+    )
+    worlds = [part for part in getattr(corpus, "parts", (corpus,)) if isinstance(part, WorldCorpus)]
+    if course.runtime.is_main and worlds:
+        model = GPT.from_pretrained(folder).eval().to(course.runtime.device)
+        figures |= evaluate_base(model, tokenizer, worlds[0].n_documents)
+    return figures
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("tokenizer", (), 1, _tokenizer_settings, _train_tokenizer),
+        Stage("base", ("tokenizer",), 1, _base_settings, _train_base),
+    )
+}
+
+
+class Course:
+    """Trains the stages of a preset when they are asked for, and finds them again.
+
+    Args:
+        preset: the name of a preset, "auto" (by hardware), or a `Preset`.
+        root: folder of all artifacts; None: $MINILLM_RUNS, else `runs` in the source checkout, else `./runs`.
+        runtime: where training runs; None chooses by the machine.
+        progress: whether to show progress, on standard error.
+        overrides: fields of the preset to change: `seed=1`, `corpus="my.txt"`, or, a level deeper,
+            `base={"rows": 8, "fit": {"steps": 100}}`.
+    Raises:
+        ValueError: an unknown preset or setting, or a value that is not allowed.
+
+    >>> Course("smoke", base={"fit": {"steps": 5}}).preset.base.fit.steps
+    5
+    """
+
+    def __init__(
+        self,
+        preset: str | Preset = "auto",
+        root: str | Path | None = None,
+        *,
+        runtime: Runtime | None = None,
+        progress: bool = True,
+        **overrides: Any,
+    ) -> None:
+        if isinstance(preset, str):
+            name = choose_preset() if preset == "auto" else preset
+            if name not in PRESETS:
+                raise ValueError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}, auto")
+            preset = PRESETS[name]
+        if isinstance(overrides.get("corpus"), (str, Path)):
+            overrides["corpus"] = open_corpus(overrides["corpus"])
+        self.preset = _changed(preset, overrides, preset.name)
+        self.root = default_root() if root is None else Path(root)
+        self.progress = progress
+        if runtime is not None:
+            self.runtime = runtime
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """Where training runs, chosen when it is first needed."""
+        return choose_runtime()
+
+    def key(self, stage: str) -> str:
+        """The key of a stage's settings and parents: 12 hexadecimal digits."""
+        entry = _entry(stage)
+        content = {
+            "stage": stage,
+            "version": entry.version,
+            "settings": entry.settings(self.preset),
+            "parents": [self.key(parent) for parent in entry.parents],
+        }
+        return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:12]
+
+    def folder(self, stage: str) -> Path:
+        """Where the artifact of a stage lies, trained or not."""
+        return self.root / self.preset.name / f"{stage}-{self.key(stage)}"
+
+    def is_trained(self, stage: str) -> bool:
+        """Whether the artifact of a stage is there and whole."""
+        return (self.folder(stage) / SUMMARY).is_file()
+
+    def stage(self, name: str) -> Artifact:
+        """The artifact of a stage; trains it, and before it what it starts from, where that is missing.
+
+        A training that was stopped goes on from its last checkpoint. Two programs that want the same artifact
+        train it once: the second waits.
+
+        Raises:
+            ValueError: an unknown stage, or settings and text that do not fit together.
+        """
+        folder = self.folder(name)
+        if self._agreed(self.is_trained(name)):
+            return Artifact(folder)
+        parents = {parent: self.stage(parent) for parent in _entry(name).parents}
+        with self._alone(folder):
+            if not self._agreed(self.is_trained(name)):
+                self._train(name, parents, folder)
+            self._agreed(True)  # no process goes on before the first has written the artifact
+        return Artifact(folder)
+
+    def _train(self, name: str, parents: dict[str, Artifact], folder: Path) -> None:
+        """Train one stage and write its artifact, in the first process, whole."""
+        entry = _entry(name)
+        if self.runtime.is_main and self.progress:
+            print(f"{name}: training in {folder}; {self.runtime.describe()}", file=sys.stderr)
+        figures = entry.train(self, parents, folder)
+        if not self.runtime.is_main:
+            return
+        settings = {
+            "data": self.preset.corpus.description,
+            "preset": self.preset.name,
+            "parents": {parent: self.key(parent) for parent in entry.parents},
+            **entry.settings(self.preset),
+        }
+        write_artifact(folder, name, self.key(name), settings, figures)
+        Checkpoints(folder / CHECKPOINT_FOLDER).delete()
+
+    @contextmanager
+    def _alone(self, folder: Path) -> Iterator[None]:
+        """Hold the artifact's lock in the first process of this run."""
+        if not self.runtime.is_main:
+            yield
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(folder.name + ".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.warning("another program is training %s: waiting until it has ended", folder)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _agreed(self, value: bool) -> bool:
+        """The first process's value, for all processes of a data-parallel run."""
+        if self.runtime.world_size == 1:
+            return value
+        own = torch.tensor([float(value and self.runtime.is_main)], device=self.runtime.device)
+        return bool(sum_over_processes(own, self.runtime.world_size))
+
+
+def default_root() -> Path:
+    """$MINILLM_RUNS if set, else `runs` in the source checkout that minillm runs from, else `./runs`."""
+    if chosen := os.environ.get("MINILLM_RUNS"):
+        return Path(chosen)
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout / "runs" if (checkout / "pyproject.toml").is_file() else Path("runs")
+
+
+def _entry(stage: str) -> Stage:
+    if stage not in STAGES:
+        raise ValueError(f"stage {stage!r} is unknown; choose one of {', '.join(STAGES)}")
+    return STAGES[stage]
+
+
+def _changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:
+    """A copy of a frozen dataclass with some fields changed, deeper ones by nested mappings."""
+    known = [field.name for field in fields(config)]
+    values = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise ValueError(f"{where} has no setting {name!r}; it has {', '.join(known)}")
+        inner = getattr(config, name)
+        deeper = isinstance(value, Mapping) and is_dataclass(inner)
+        values[name] = _changed(inner, value, f"{where}.{name}") if deeper else value
+    return replace(config, **values)

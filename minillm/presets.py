@@ -1,0 +1,98 @@
+"""Presets: the settings of every stage for one kind of machine, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from minillm.data.corpora import Corpus, HubCorpus, MixedCorpus, WorldCorpus
+from minillm.model.config import GPTConfig
+from minillm.stages.pretrain import PretrainConfig
+from minillm.stages.tokenizer import TokenizerConfig
+from minillm.train.config import FitConfig
+
+__all__ = ["PRESETS", "Preset", "choose_preset"]
+
+_BIG_GPU_BYTES = 20 * 2**30
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that decides what the course trains."""
+
+    name: str  # names the folder of its artifacts
+    corpus: Corpus  # what the tokenizer and the base model are trained on
+    base: PretrainConfig  # the base model; its vocab_size is the tokenizer's as well
+    seed: int = 0  # first weights and order of the documents, in every stage
+
+    def __post_init__(self) -> None:
+        for name, kind in (("corpus", Corpus), ("base", PretrainConfig)):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} is {getattr(self, name)!r}; use a {kind.__name__}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed is {self.seed!r}; use a whole number from 0")
+
+    @property
+    def tokenizer(self) -> TokenizerConfig:
+        """Settings of the tokenizer."""
+        return TokenizerConfig(self.base.model.vocab_size)
+
+
+_TINY_STORIES = "roneneldan/TinyStories"
+_FINEWEB_EDU = "HuggingFaceFW/fineweb-edu"
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(  # unit tests: seconds
+            "smoke",
+            WorldCorpus(n_documents=2_000, n_validation=100),
+            PretrainConfig(
+                GPTConfig(512, context_length=128, n_layer=2, n_head=2, d_model=64, d_ff=160),
+                FitConfig(steps=60, validate_every=30, checkpoint_every=20),
+                rows=8,
+            ),
+        ),
+        Preset(  # the website, CI, laptops: minutes on two cores
+            "cpu",
+            WorldCorpus(n_documents=75_000, n_validation=1_500),
+            PretrainConfig(
+                GPTConfig(2048, context_length=160, n_layer=4, n_head=4, d_model=128, d_ff=352),
+                FitConfig(steps=1_150, validate_every=115, patience=6, checkpoint_every=230),
+                rows=26,
+            ),
+        ),
+        Preset(  # a free T4: 15 M parameters
+            "colab",
+            MixedCorpus((HubCorpus(_TINY_STORIES, 300_000, 1_000), WorldCorpus(100_000, 1_000))),
+            PretrainConfig(
+                GPTConfig(8192, context_length=512, n_layer=7, n_head=6, d_model=384, d_ff=1024),
+                FitConfig(steps=2_000, validate_every=100, checkpoint_every=200, micro_batch_rows=32),
+                rows=64,
+            ),
+        ),
+        Preset(  # one modern GPU: 124 M parameters
+            "gpu",
+            MixedCorpus(
+                (
+                    HubCorpus(_FINEWEB_EDU, 1_000_000, 1_000, config="sample-10BT"),
+                    HubCorpus(_TINY_STORIES, 500_000, 1_000),
+                    WorldCorpus(200_000, 1_000),
+                )
+            ),
+            PretrainConfig(
+                GPTConfig(50_304, context_length=1024, n_layer=12, n_head=12, d_model=768, d_ff=2048),
+                FitConfig(steps=2_500, validate_every=250, checkpoint_every=250, micro_batch_rows=32),
+                rows=512,
+            ),
+        ),
+    )
+}
+
+
+def choose_preset() -> str:
+    """The name of the preset that fits this machine: gpu or colab where CUDA is, by its memory, else cpu."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    return "gpu" if torch.cuda.get_device_properties(0).total_memory >= _BIG_GPU_BYTES else "colab"

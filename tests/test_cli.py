@@ -1,0 +1,430 @@
+"""The program: what it prints where, its exit status, and one line for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from minillm import __version__, cli, terminal
+from minillm.artifact import find_artifacts
+from minillm.cli import app
+from minillm.data.batches import PackedDocuments
+from minillm.terminal import TextSession, talk
+from minillm.text.tokenizer import Tokenizer
+
+TINY = [
+    f"--set=base.{name}"
+    for name in (
+        "rows=2",
+        "fit.steps=3",
+        "fit.checkpoint_every=1",
+        "model.vocab_size=300",
+        "model.context_length=32",
+        "model.n_layer=1",
+        "model.d_model=16",
+        "model.d_ff=32",
+    )
+]
+SETTINGS = ["--preset=smoke", "--precision=fp32", "--compile=no", *TINY]
+TEXT = "".join(f"{n} hens sat on {n % 7} eggs, and the fox went home.\n" for n in range(150))
+
+
+def minillm(*arguments: object, input: str | bytes | None = None) -> SimpleNamespace:
+    """Run the program in this process."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=input)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return SimpleNamespace(status=result.exit_code, out=result.stdout, err=result.stderr)
+
+
+def refused(*arguments: object, input: str | bytes | None = None) -> str:
+    """The one line with which the program refuses."""
+    result = minillm(*arguments, input=input)
+    lines = [line for line in result.err.splitlines() if line.startswith("minillm: ")]
+    assert result.status == 2 and result.out == "" and len(lines) == 1, result
+    assert "Traceback" not in result.err
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "fable.txt"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, text) -> Path:
+    """A folder of runs in which a base model is trained; tests must not change it."""
+    root = tmp_path_factory.mktemp("runs")
+    assert minillm("run", *SETTINGS, "--corpus", text, "--out", root).status == 0
+    return root
+
+
+@pytest.fixture
+def base(runs, tmp_path) -> Path:
+    """A copy of the artifact of the base model."""
+    source = find_artifacts(runs)[0].folder
+    folder = tmp_path / "base"
+    folder.mkdir()
+    for path in source.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+# What it prints
+
+
+def test_json_is_exactly_one_object_on_stdout(runs, text):
+    result = minillm("run", *SETTINGS, "--corpus", text, "--out", runs, "--json")
+    assert result.status == 0
+    stages = json.loads(result.out)["stages"]
+    assert [entry["stage"] for entry in stages] == ["tokenizer", "base"]
+    base = stages[1]
+    assert base["cached"] is True and Path(base["path"]).is_dir()
+    keys = {"seconds", "parameters", "tokens", "val_loss", "bits_per_byte", "steps"}
+    assert keys <= base.keys()
+
+
+def test_run_ends_with_a_table_and_samples(runs, text):
+    result = minillm("run", *SETTINGS, "--corpus", text, "--out", runs)
+    for word in ("stage", "parameters", "tokens", "time", "key figure", "where it lies"):
+        assert word in result.out
+    assert "nats/token" in result.out and "bits/byte" in result.out and "(earlier)" in result.out
+    assert "0 hens" not in result.err and "hens sat on" in result.out  # a held-out text is continued
+
+
+def test_stages_can_be_chosen(tmp_path, text):
+    result = minillm("run", *SETTINGS, "--stages=tokenizer", "--corpus", text, "--out", tmp_path, "--json")
+    assert [entry["stage"] for entry in json.loads(result.out)["stages"]] == ["tokenizer"]
+    assert [artifact.stage for artifact in find_artifacts(tmp_path)] == ["tokenizer"]
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["chat"], ["info"]])
+def test_help_explains_every_flag(command):
+    result = minillm(*command, "--help")
+    assert result.status == 0
+    lines = result.out.splitlines()
+    for start, line in enumerate(lines):
+        if line.startswith("  -"):
+            words = line.split("  ")
+            assert len([word for word in words if word.strip()]) >= 2 or lines[start + 1].startswith(
+                "     "
+            ), line
+
+
+def test_version():
+    assert minillm("--version").out == f"minillm {__version__}\n"
+
+
+def test_info_shows_the_machine_and_what_is_trained(runs):
+    result = minillm("info", "--preset=smoke", "--out", runs)
+    assert "runtime" in result.out and "device cpu" in result.out and "base" in result.out
+    facts = json.loads(minillm("info", "--preset=smoke", "--out", runs, "--json").out)
+    assert [entry["stage"] for entry in facts["stages"]] == ["base", "tokenizer"]
+    assert facts["missing"] == ["tokenizer", "base"]  # those of the preset's own corpus
+
+
+def test_import_is_light_and_the_module_is_the_program():
+    loaded = "[m for m in ('torch', 'typer', 'numpy') if m in sys.modules]"
+    code = f"import minillm, sys; print(minillm.__version__, {loaded})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{__version__} []\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "minillm", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"minillm {__version__}\n"
+
+
+def test_every_exported_name_is_there():
+    import minillm as package
+
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+    assert set(package.__all__) <= set(dir(package))
+    with pytest.raises(AttributeError, match="no attribute 'GPU'"):
+        _ = package.GPU
+
+
+def test_two_processes_give_the_result_of_one(runs, text, tmp_path):
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "minillm",
+    ]
+    arguments = ["run", *SETTINGS, "--corpus", str(text), "--out", str(tmp_path), "--json"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launch, *arguments], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    two, one = json.loads(done.stdout)["stages"][1], find_artifacts(runs)[0].figures
+    assert two["tokens"] == one["tokens"]
+    assert two["val_loss"] == pytest.approx(one["val_loss"], rel=1e-5)
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["run", "--preset=huge"], "preset 'huge' is unknown; choose one of smoke, cpu, colab, gpu, auto"),
+        (["run", "--stages=base,rocket"], "stage 'rocket' is unknown; choose one of tokenizer, base"),
+        (["run", "--set=base.rows"], "write it like base.fit.steps=200"),
+        (["run", "--set=base.rowz=3"], "has no setting 'rowz'; it has model, fit, rows"),
+        (["run", "--set=base.rows=none"], "rows is 'none'"),
+        (["run", "--set=base.rows=3", "--set=base.rows.x=1"], "contradicts an earlier --set"),
+        (["run", "--set=base.fit=3"], "fit is 3; use a FitConfig"),
+        (["run", "--set=corpus.n_documents=many"], "n_documents is 'many'; use a whole number of documents"),
+        (["run", "--set=corpus=5"], "corpus is 5; use a Corpus"),
+        (["run", "--device=abacus"], "device is 'abacus'"),
+        (["run", "--precision=fp7"], "precision is 'fp7'; choose one of auto, fp32, bf16, fp16"),
+        (["run", "--compile=maybe"], "--compile is 'maybe'; choose one of auto, yes, no"),
+        (["run", "--seed=-1"], "seed is -1"),
+        (["run", "--corpus=missing.txt"], "corpus 'missing.txt' is not there; give a file, a folder"),
+        (["chat", "rocket"], "'rocket' is neither a stage (tokenizer, base) nor a folder"),
+        (["chat"], "no model has been trained"),
+        (
+            ["chat", "base", "--preset=smoke"],
+            "base of preset smoke is not trained yet; run: minillm run --preset smoke",
+        ),
+        (["info", "--preset=huge"], "preset 'huge' is unknown"),
+    ],
+)
+def test_wrong_arguments(arguments, message, tmp_path):
+    assert message in refused(*arguments, "--out", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["fly"], ["run", "--presets=cpu"], ["run", "--threads=0"], ["chat", "--top-p=2"]]
+)
+def test_wrong_usage(arguments):
+    result = minillm(*arguments)
+    assert result.status == 2 and "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.txt", b"", "holds no text; give a file"),
+        (
+            "a.txt",
+            b"\x7fELF\x02\x01\x01\0\0\0",
+            "is a binary file (zero byte at offset 7); give text as .txt",
+        ),
+        ("a.txt", b"na\xefve\n" * 99, "is not UTF-8: byte 0xef at offset 2, line 1; convert"),
+        ("a.txt", b"short", "has 2 tokens for training, less than one context of 32; give a longer text"),
+        (
+            "a.jsonl",
+            b'{"text": "ok"}\n{"txt": "no"}\n',
+            "line 2 has no key 'text', only txt; each line must be",
+        ),
+        ("a.jsonl", b"{text}\n", "line 1 is not JSON"),
+        ("a.csv", b"text\n", "is of an unknown format; allowed are .txt, .md, .jsonl, .parquet"),
+    ],
+)
+def test_bad_corpora(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    line = refused("run", *SETTINGS, "--corpus", tmp_path / name, "--out", tmp_path / "runs")
+    assert message in line and name in line
+
+
+def test_a_hub_corpus_without_network_names_the_offline_default(tmp_path, monkeypatch):
+    def load_dataset(*_, **__):
+        raise ConnectionError("name resolution failed")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    line = refused("run", *SETTINGS, "--corpus=owner/tales", "--out", tmp_path)
+    assert "could not be read from the Hugging Face Hub (ConnectionError: name resolution failed)" in line
+    assert line.endswith("the built-in corpus needs no network: leave --corpus out")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, text):
+    line = refused(
+        "run", *SETTINGS, "--set=base.fit.learning_rate=1e38", "--set=base.fit.embedding_learning_rate=1e38",
+        "--corpus", text, "--out", tmp_path,
+    )  # fmt: skip
+    assert " at step " in line and "try lower learning rates" in line
+
+
+def test_a_full_disk_is_told(tmp_path, text, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    line = refused("run", *SETTINGS, "--corpus", text, "--out", tmp_path)
+    assert "cannot write" in line and "no space left on the disk; free some space and run again" in line
+
+
+def test_runs_that_cannot_be_written_are_told(tmp_path, text):
+    (tmp_path / "file").write_text("in the way")
+    line = refused("run", *SETTINGS, "--corpus", text, "--out", tmp_path / "file")
+    assert "Not a directory; check the path, its permissions and the disk" in line
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, text, monkeypatch):
+    real = PackedDocuments.batch
+
+    def interrupted(self, step):
+        if step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, step)
+
+    monkeypatch.setattr(PackedDocuments, "batch", interrupted)
+    arguments = ["run", *SETTINGS, "--corpus", text, "--out", tmp_path, "--json"]
+    result = minillm(*arguments)
+    assert result.status == 130 and result.out == ""
+    assert "minillm: stopped after step 2 of 3" in result.err and "run the same command again" in result.err
+    monkeypatch.setattr(PackedDocuments, "batch", real)
+    result = minillm(*arguments)
+    assert result.status == 0 and json.loads(result.out)["stages"][1]["steps"] == 3
+
+
+def test_unexpected_errors_keep_their_traceback(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "_find_model", broken)
+    with pytest.raises(ZeroDivisionError):
+        minillm("chat")
+
+
+# Chat
+
+
+def test_chat_continues_a_prompt_once(runs, base):
+    arguments = ["--max-tokens=5", "--temperature=0", "--prompt=7 hens"]
+    latest = minillm("chat", "--out", runs, *arguments)
+    assert latest.status == 0 and latest.out.startswith("7 hens")
+    assert latest.err.startswith("base from")
+    assert minillm("chat", base, *arguments).out == latest.out
+    assert minillm("chat", "base", "--out", runs, *arguments).out == latest.out
+
+
+def test_chat_continues_a_piped_text(runs):
+    result = minillm("chat", "--out", runs, "--max-tokens=5", input="The fox")
+    assert result.status == 0 and result.out.startswith("The fox")
+
+
+def test_a_prompt_longer_than_the_context_is_seen_through_a_window(runs):
+    result = minillm("chat", "--out", runs, "--max-tokens=50", "--prompt", "hens and foxes " * 50)
+    assert result.status == 0 and result.out.startswith("hens and foxes " * 50)
+
+
+def test_a_piped_text_that_is_not_utf8_is_refused(runs):
+    result = minillm("chat", "--out", runs, input=b"caf\xe9")
+    assert result.status == 2 and "the piped text is not UTF-8 (byte 3)" in result.err
+
+
+def test_chat_refuses_what_is_not_whole(base):
+    weights, summary = base / "model.safetensors", base / "summary.json"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:100])
+    assert "is damaged or was changed" in refused("chat", base, "--prompt=a")
+    weights.write_bytes(whole)
+    content = json.loads(summary.read_text())
+    summary.write_text(json.dumps(content | {"format": 9}))
+    assert "is of format 9, this minillm reads up to 1; update minillm" in refused("chat", base, "--prompt=a")
+    summary.write_text(json.dumps(content))
+    Tokenizer.from_merges([(b"x", b"y")]).save(base)
+    assert "is not the tokenizer that this artifact was trained with" in refused("chat", base, "--prompt=a")
+    summary.unlink()
+    assert "it is no artifact, or its training did not end" in refused("chat", base, "--prompt=a")
+
+
+@pytest.fixture
+def session(runs) -> TextSession:
+    artifact = find_artifacts(runs)[0]
+    return TextSession(artifact.model, artifact.tokenizer)
+
+
+def scripted(tokens: list[int]):
+    """A stream that writes these tokens, then the end of the text."""
+    left = list(tokens)
+
+    def stream(model, prompt, max_new_tokens, **_):
+        for _ in range(max_new_tokens):
+            if not left:
+                return
+            yield left.pop(0)
+
+    return stream
+
+
+def test_a_session_streams_whole_characters_and_notices_the_end(session, monkeypatch):
+    monkeypatch.setattr(terminal, "stream", scripted(session.tokenizer.encode("né 茶!")))
+    assert "".join(session.write("a", 100)) == "né 茶!" and session.ended
+    monkeypatch.setattr(
+        terminal, "stream", scripted(list("茶".encode())[:2])
+    )  # cut in the middle of a character
+    assert list(session.write("b", 2)) == ["\ufffd"] and not session.ended
+    assert session.ids[:2] == [session.tokenizer.end_of_text_id, ord("b")]  # a new text began
+
+
+def test_a_session_never_exceeds_the_context(session, monkeypatch):
+    lengths = []
+
+    def stream(model, prompt, max_new_tokens, **_):
+        lengths.append((len(prompt), max_new_tokens))
+        yield from [ord("x")] * max_new_tokens
+
+    monkeypatch.setattr(terminal, "stream", stream)
+    assert "".join(session.write("", 100)) == "x" * 100
+    context = session.model.config.context_length
+    assert all(0 < n < context and n + new <= context for n, new in lengths)
+    assert sum(new for _, new in lengths) == 100
+
+
+def test_talking_in_turns(session, monkeypatch, capsys):
+    lines = iter(["A hen", "/temperature 0", "/temperature hot", "/reset", "/dance", "/help", "", "/quit"])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    monkeypatch.setattr(terminal, "stream", scripted(session.tokenizer.encode(" sat.")))
+    talk(session, 20)
+    out, err = capsys.readouterr()
+    assert out.startswith("A hen sat.\n") and session.temperature == 0.0
+    assert err.startswith("This is a base model: it continues a text, it does not answer.")
+    for message in (
+        "[end of text]",
+        "temperature is 0",
+        "temperature 'hot' is not allowed",
+        "a new text begins",
+    ):
+        assert message in err
+    assert "/dance is unknown; use /temperature X" in err
+
+
+def test_ctrl_c_stops_the_writing_and_then_the_talk(session, monkeypatch, capsys):
+    lines = iter(["A hen"])
+
+    def read(_):
+        for line in lines:
+            return line
+        raise KeyboardInterrupt
+
+    def stream(*_, **__):
+        yield ord("x")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", read)
+    monkeypatch.setattr(terminal, "stream", stream)
+    talk(session, 20)
+    out, err = capsys.readouterr()
+    assert out == "A henx" and "[stopped]" in err
+
+
+def test_control_characters_do_not_reach_the_terminal(session, monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "stream", scripted(list(b"a\x1b[31m\n\tb")))
+    terminal.show(session, "", 20)
+    assert capsys.readouterr().out == "a\ufffd[31m\n\tb\n"
