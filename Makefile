@@ -1,0 +1,145 @@
+# `make help` lists the targets. Every target is idempotent: a second run finds nothing to do.
+# Needs Python 3.11 or newer and make; npm is optional (it brings MathJax into the website).
+
+SHELL := /bin/bash
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+PRESET ?= cpu
+JOBS ?= 2
+PORT ?= 8000
+BIN := $(VENV)/bin
+# The first Python on the path that is new enough and can make a virtual environment.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+export MINILLM_RUNS ?= $(CURDIR)/runs
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+ENV := $(VENV)/.installed
+SITE := _build/html/.built
+PASSED := build/passed
+REPORTS := build/reports
+PACKAGE := $(shell find minillm -name '*.py')
+TESTS := $(shell find tests -name '*.py')
+FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py
+TOOLS := $(wildcard tools/*.py)
+CHAPTERS := $(sort $(wildcard book/*.ipynb))
+PAGES := $(wildcard book/*.md) $(wildcard book/_static/*) _config.yml _toc.yml
+FRAME := pyproject.toml constraints.txt environment.yml Makefile README.md CITATION.cff CHANGELOG.md CONTRIBUTING.md \
+	book/ruff.toml $(wildcard .github/workflows/*.yml)
+
+.PHONY: help env course test retest unit notebooks lint format check normalise setup-cells execute site serve \
+	site-check site-picture cover colab-trial colab-here set-repository clean distclean
+
+help:  ## this list
+	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(ENV)  ## virtual environment in .venv with the package and everything the targets need
+
+$(ENV): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer with venv found; install one or give PYTHON=..."; exit 2; }
+	@echo "Installing into $(VENV) with $(PYTHON) (a minute or two, downloads aside)"
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[book,test,dev]"
+	@touch $@
+
+course: env  ## train every stage on the embedded corpus, report, build the website
+	@$(BIN)/minillm run --preset $(PRESET)
+	@$(MAKE) --no-print-directory site
+	@echo "The book: _build/html/index.html (or: make serve). Talk to a model: $(BIN)/minillm chat"
+
+test: lint unit notebooks  ## lint, unit tests, every chapter through nbval; only what changed since it passed
+	@$(BIN)/python tools/test_summary.py $(REPORTS)
+
+retest:  ## forget what passed and run all tests again
+	@rm -rf $(PASSED) $(REPORTS)
+	@$(MAKE) --no-print-directory test
+
+lint: $(PASSED)/lint  ## ruff check, ruff format --check, the form of the chapters
+
+$(PASSED)/lint: $(ENV) $(PACKAGE) $(TESTS) $(TOOLS) $(CHAPTERS) book/ruff.toml _config.yml
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python tools/notebooks.py check
+	@mkdir -p $(@D) && touch $@
+
+unit: $(PASSED)/unit $(PASSED)/frame  ## unit tests
+
+$(PASSED)/unit: $(ENV) $(PACKAGE) $(filter-out $(FRAME_TESTS),$(TESTS))
+	@mkdir -p $(@D) $(REPORTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) $(FRAME_TESTS:%=--ignore=%) --junitxml=$(REPORTS)/unit.xml
+	@touch $@
+
+# The tests that read the pages and the files at the root: a change of prose runs these only.
+$(PASSED)/frame: $(ENV) $(PACKAGE) $(FRAME_TESTS) $(TOOLS) $(FRAME) $(PAGES) $(CHAPTERS)
+	@mkdir -p $(@D) $(REPORTS)
+	@$(BIN)/python -m pytest -q $(FRAME_TESTS) --junitxml=$(REPORTS)/frame.xml
+	@touch $@
+
+notebooks: $(PASSED)/notebooks  ## every chapter through nbval (trains the stages they need first)
+
+# All chapters when the package changed, otherwise those that changed. The stages are trained beforehand, so that no
+# two chapters wait for each other and no cell meets its time limit.
+$(PASSED)/notebooks: $(ENV) $(PACKAGE) $(CHAPTERS)
+	@mkdir -p $(@D) $(REPORTS)
+	@$(BIN)/minillm run --preset $(PRESET)
+	@TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-cell-timeout 600 \
+		-n $(JOBS) --dist loadfile -p no:cacheprovider --junitxml=$(REPORTS)/notebooks.xml \
+		$(if $(filter-out book/%,$?),$(CHAPTERS),$(filter %.ipynb,$?))
+	@touch $@
+
+format: env  ## ruff: format and sort imports, chapters included
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+check: env  ## the form of the chapters only
+	@$(BIN)/python tools/notebooks.py check
+
+normalise: env  ## bring chapters into the normal form without running them
+	@$(BIN)/python tools/notebooks.py normalise
+
+setup-cells: env  ## write the current set-up cell into every chapter
+	@$(BIN)/python tools/notebooks.py setup
+
+execute: env  ## run chapters and store their outputs (CHAPTERS="book/01_token.ipynb"; default: all)
+	@$(BIN)/python tools/notebooks.py execute $(CHAPTERS)
+
+site: $(SITE)  ## the website in _build/html, from stored outputs, warnings are errors
+
+$(SITE): $(ENV) $(PAGES) $(CHAPTERS) $(wildcard tools/book_site.py tools/mathjax.py)
+	@$(BIN)/python tools/mathjax.py build/static/mathjax
+	@mkdir -p build
+	@$(BIN)/jupyter-book build . -W --keep-going -n -q > build/site.log || { cat build/site.log; exit 1; }
+	@touch $@
+	@echo "The website: _build/html/index.html"
+
+serve: site  ## the website at http://localhost:8000 (PORT=...)
+	@$(BIN)/python -m http.server --directory _build/html $(PORT)
+
+site-check: site  ## open every page in headless Chromium: console errors, foreign requests, overflow (PICTURES=folder)
+	@$(BIN)/python tools/site_check.py _build/html $(if $(PICTURES),--pictures $(PICTURES))
+
+site-picture: site  ## draw the README's picture of the website again
+	@$(BIN)/python tools/site_picture.py _build/html book/_static/site.png
+
+cover: env  ## draw the cover, logo and icon again
+	@$(BIN)/python tools/cover.py book/_static
+
+colab-trial: env  ## each chapter alone in a bare environment and an empty folder, as Colab would run it
+	@$(BIN)/python tools/colab_trial.py $(CHAPTERS)
+
+colab-here:  ## the same in the Python at hand, without .venv (for Colab's own image)
+	@"$(PYTHON)" tools/colab_trial.py --here $(CHAPTERS)
+
+set-repository: env  ## make URL=https://github.com/OWNER/NAME [BRANCH=main] the address everywhere
+	@test -n "$(URL)" || { echo "error: give URL=https://github.com/OWNER/NAME"; exit 2; }
+	@$(BIN)/python tools/repository.py $(URL) $(BRANCH)
+
+clean:  ## remove what was built (not .venv, not runs)
+	rm -rf _build build .pytest_cache .ruff_cache book/.ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the virtual environment and the trained stages too
+	rm -rf $(VENV) runs

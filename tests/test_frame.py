@@ -1,0 +1,329 @@
+"""The files at the root agree with each other and with the package."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import cover
+import pytest
+import repository
+import test_summary
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PACKAGE = ROOT / "minillm"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# Floors of the package. A module imports from lower floors, or beside it inside one folder.
+FLOORS = {
+    "files": 0,
+    "text": 1,
+    "model": 1,
+    "data": 2,
+    "train": 2,
+    "artifact": 3,
+    "stages": 4,
+    "evaluate": 4,
+    "export": 4,
+    "presets": 5,
+    "course": 5,
+    "figures": 6,
+    "report": 6,
+    "terminal": 6,
+    "cli": 6,
+}
+
+
+def requirements(*extras: str) -> dict[str, Requirement]:
+    """Name -> requirement of the core and the given extras."""
+    lines = [
+        *PROJECT["dependencies"],
+        *(line for e in extras for line in PROJECT["optional-dependencies"][e]),
+    ]
+    return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+
+
+def pins() -> dict[str, str]:
+    """Name -> version in constraints.txt."""
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[\w.]+", line) for line in lines)
+    names = [line.partition("==")[0] for line in lines]
+    assert len(names) == len(set(names)), "a package is pinned twice"
+    return dict(line.split("==") for line in lines)
+
+
+def tracked_files() -> list[Path]:
+    """Text files that git tracks or would track."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("not a git checkout")
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    binary = {".png", ".safetensors", ".ico", ".woff"}
+    return [ROOT / name for name in names if (ROOT / name).is_file() and Path(name).suffix not in binary]
+
+
+# Versions
+
+
+def test_every_requirement_is_pinned_inside_its_range() -> None:
+    pinned = pins()
+    for name, requirement in requirements(*PROJECT["optional-dependencies"]).items():
+        assert name in pinned, f"{name} has no pin in constraints.txt"
+        assert requirement.specifier.contains(pinned[name]), f"{requirement} excludes its pin {pinned[name]}"
+
+
+def test_requirements_have_a_floor_and_no_cap() -> None:
+    for name, requirement in requirements(*PROJECT["optional-dependencies"]).items():
+        operators = {specifier.operator for specifier in requirement.specifier}
+        allowed = {">=", "<"} if name == "jupyter-book" else {">="}  # Jupyter Book 2 is another program
+        assert operators == allowed, requirement
+
+
+def test_pins_have_one_home() -> None:
+    pinned = set(pins())
+    for path in tracked_files():
+        if path.name != "constraints.txt":
+            found = re.findall(r"\b([\w.-]+)(?:\[\w+\])?==\d", path.read_text(encoding="utf-8"))
+            strays = {name for name in found if canonicalize_name(name) in pinned}
+            assert not strays, f"{path.relative_to(ROOT)} pins {strays}; pins belong in constraints.txt"
+
+
+def test_environment_yml_equals_pyproject() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    conda, pip = environment["dependencies"][:-1], environment["dependencies"][-1]["pip"]
+    assert f"python{PROJECT['requires-python']}" in conda
+    assert "--constraint constraints.txt" in pip
+    listed = {canonicalize_name(r.name): r for r in (Requirement(line) for line in pip if line[0] != "-")}
+    assert listed == requirements("book", "test", "dev")
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = re.search(r'^__version__ = "(.+)"$', (PACKAGE / "__init__.py").read_text(), re.M)[1]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == version
+    assert re.search(rf"^## .*\b{re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+
+# The address of the repository
+
+
+def test_only_the_known_users_name_the_repository() -> None:
+    slug = repository.slug(repository.read_repository()[0])
+    named = {path for path in tracked_files() if slug in path.read_text(encoding="utf-8")}
+    assert named <= set(repository.users()), "add the file to FIXED_USERS in tools/repository.py"
+
+
+def test_set_repository_leaves_no_old_address(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "book", tmp_path / "book")
+    for name in repository.FIXED_USERS:
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, tmp_path / name)
+    old_slug = repository.slug(repository.read_repository(tmp_path)[0])
+    repository.set_repository("https://github.com/someone/fork", "trunk", tmp_path)
+    assert repository.read_repository(tmp_path) == ("https://github.com/someone/fork", "trunk")
+    assert 'address = "git+https://github.com/someone/fork@trunk"' in repository.setup_source(tmp_path)
+    for path in repository.users(tmp_path):
+        text = path.read_text(encoding="utf-8")
+        assert old_slug not in text, path
+        assert not re.search(r"someone/fork(?:@|/(?:blob|tree|raw)/)main\b", text), path
+        if path.suffix == ".ipynb":
+            assert "git+https://github.com/someone/fork@trunk" in text
+
+
+def test_addresses_outside_github_are_refused() -> None:
+    with pytest.raises(ValueError, match="give https://github.com/OWNER/NAME"):
+        repository.slug("https://example.org/course")
+    assert repository.slug("https://github.com/a-b/c.d.git") == "a-b/c.d"
+
+
+def test_no_machine_path_and_no_registry_host_in_the_tree() -> None:
+    hosts = ["py" + "pi.org", "python" + "hosted.org", "registry." + "npmjs", "deb." + "debian.org"]
+    pattern = re.compile(r"(?<![\w.*])/(?:work|root)/(?![\w/]*\|)|" + "|".join(map(re.escape, hosts)))
+    for path in tracked_files():
+        if path.name not in {"test_notebooks.py", "notebook_form.py"}:  # they look for such paths
+            match = pattern.search(path.read_text(encoding="utf-8"))
+            assert not match, f"{path.relative_to(ROOT)} names {match[0]!r}"
+
+
+# The package
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names inside minillm that a module imports, those for type checkers left out."""
+    found: set[str] = set()
+    stack: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; write the full name"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        stack.extend(ast.iter_child_nodes(node))
+    return {name for name in found if name.startswith("minillm.") and module_path(name)}
+
+
+def module_path(name: str) -> Path | None:
+    """The file of a dotted name, if it is a module with code of its own."""
+    path = ROOT / Path(*name.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.exists()), None)
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file of the package."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_modules_import_only_from_lower_floors() -> None:
+    for path in MODULES:
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] in ("__init__", "__main__"):
+            continue
+        assert parts[0] in FLOORS, f"give minillm/{parts[0]} a floor in tests/test_frame.py"
+        for name in imports_of(path):
+            where = f"{module_name(path)} imports {name}"
+            target = name.split(".")[1]
+            beside = FLOORS[target] == FLOORS[parts[0]] and (target == parts[0] or len(parts) == 1)
+            assert FLOORS[target] < FLOORS[parts[0]] or beside, f"{where}, which lies above it"
+            assert target != "figures" or parts[0] in ("figures", "cli"), (
+                f"{where}; only notebooks and the command line may"
+            )
+
+
+def test_imports_have_no_circles() -> None:
+    graph = {module_name(path): imports_of(path) for path in MODULES}
+    done: set[str] = set()
+
+    def walk(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, "circle: " + " -> ".join([*trail[trail.index(name) :], name])
+        if name not in done:
+            for target in sorted(graph.get(name, ())):
+                walk(target, (*trail, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        walk(name, ())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_modules_are_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 400, f"{lines} lines: split it by ideas"
+
+
+def test_import_is_quick_and_has_no_side_effect(tmp_path: Path) -> None:
+    program = (
+        "import sys, os; before = set(sys.modules); environment = dict(os.environ); import minillm; "
+        "assert environment == dict(os.environ); print(*(set(sys.modules) - before))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 2.0
+    loaded = {name.partition(".")[0] for name in run.stdout.split()}
+    assert not loaded & {"torch", "numpy", "matplotlib", "datasets", "transformers", "tiktoken", "IPython"}
+    assert run.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_exported_name_exists() -> None:
+    import minillm
+
+    assert {name for name in minillm.__all__ if not hasattr(minillm, name)} == set()
+
+
+# Make, workflows, README
+
+
+def make_targets() -> set[str]:
+    """Targets of the Makefile that `make help` lists."""
+    return set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "book/intro.md"])
+def test_documents_name_existing_targets(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    in_code = re.findall(r"`make ([a-z-]+)|^(?: {4})?make ([a-z-]+)", text, re.M)
+    named = {inline or block for inline, block in in_code}
+    assert named, f"{name} names no target: the pattern of this test is out of date"
+    assert named <= make_targets(), named - make_targets()
+
+
+def test_workflows_run_existing_targets() -> None:
+    for path in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
+        text = path.read_text(encoding="utf-8")
+        named = {
+            word
+            for line in re.findall(r"\bmake ([^\n\"]+)", text)
+            for word in line.split()
+            if "=" not in word
+        }
+        assert named, f"{path.name} calls no make target"
+        assert named <= make_targets(), f"{path.name}: {named - make_targets()}"
+        assert yaml.safe_load(text)["jobs"]
+
+
+def test_readme_points_to_existing_files() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)|(?:src|srcset)=\"(?!https?:)([^\"]+)\"", text):
+        assert (ROOT / (target[0] or target[1])).exists(), target
+    for name in re.findall(r"`((?:minillm|tests|book|tools)/[\w./]+\.\w+)`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_introduction_states_the_size_of_the_cpu_preset() -> None:
+    """The table of sizes is prose; this holds our column to the settings, to one leading digit."""
+    from minillm.model.gpt import GPT
+    from minillm.presets import PRESETS
+
+    base = PRESETS["cpu"].base
+    text = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
+    stated = {
+        row: float(re.search(rf"^\| {row} \|.*\| about ([\d.]+) million(?: tokens)? \|$", text, re.M)[1])
+        for row in ("parameters", "pretraining text")
+    }
+    actual = {
+        "parameters": sum(p.numel() for p in GPT(base.model).parameters()) / 1e6,
+        "pretraining text": base.fit.steps * base.rows * base.model.context_length / 1e6,
+    }
+    assert stated == pytest.approx(actual, rel=0.2)
+
+
+# Small tools
+
+
+@pytest.mark.parametrize("name", sorted(cover.drawings()))
+def test_drawings_are_current(name: str) -> None:
+    stored = (ROOT / "book" / "_static" / name).read_text(encoding="utf-8")
+    assert stored == cover.drawings()[name], "run `make cover`"
+
+
+def test_summary_adds_up(tmp_path: Path) -> None:
+    suite = '<testsuites><testsuite tests="{}" failures="{}" errors="{}" skipped="{}"/></testsuites>'
+    (tmp_path / "a.xml").write_text(suite.format(10, 1, 2, 3))
+    (tmp_path / "b.xml").write_text(suite.format(5, 0, 0, 1))
+    assert test_summary.summary(tmp_path) == (8, 3, 4)

@@ -1,0 +1,294 @@
+"""The chapters are in normal form, and the tools that hold them to it work."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import browser
+import mathjax
+import nbformat
+import notebook_form as form
+import notebook_text as text
+import pytest
+import repository
+import site_check
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+PAGES = sorted((ROOT / "book").glob("*.md"))
+SOURCE = '''\
+# %% [markdown]
+r"""
+# Tokens
+
+Prose with $x_t$ and "quotes".
+"""
+
+# %% setup
+
+# %%
+#| tags: nbval-ignore-output
+total = 1 + 1
+print(total)
+
+# %%
+#| caption: Figure 1.1. A line: it rises.
+#| name: fig-01-line
+#| alt: A line.
+show(total)
+
+# %%
+#| tags: hide-cell
+#| form: true
+# @title Solution 1
+answer = 42
+'''
+
+
+# The chapters themselves
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_keeps_the_rules(path: Path) -> None:
+    assert form.file_problems(path) == []
+
+
+def toc_files() -> list[str]:
+    """All pages of the table of contents."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+def test_toc_lists_every_page_once() -> None:
+    assert sorted(toc_files()) == sorted(f"book/{path.stem}" for path in [*CHAPTERS, *PAGES])
+
+
+@pytest.mark.parametrize("path", [*CHAPTERS, *PAGES], ids=lambda path: path.name)
+def test_links_lead_to_pages(path: Path) -> None:
+    for target in re.findall(
+        r"\]\((?!https?:|#|mailto:)([^)#\s]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")
+    ):
+        if re.search(r"\.(?:md|ipynb)$", target):
+            assert (ROOT / "book" / target).exists(), (
+                f"{target} does not exist; name planned chapters in plain words"
+            )
+
+
+# The normal form
+
+
+def executed(source: str = SOURCE) -> nbformat.NotebookNode:
+    """The notebook of a text, as if it had been run."""
+    notebook = text.text_to_notebook(source)
+    for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
+        cell.execution_count = count
+    return notebook
+
+
+def problems(notebook: nbformat.NotebookNode) -> str:
+    """All complaints about a notebook, as one text."""
+    return "\n".join(form.notebook_problems(notebook, "01_token"))
+
+
+def with_cell(source: str, outputs: list | None = None, **metadata: object) -> str:
+    """The complaints about a notebook that is in order but for one cell."""
+    notebook = executed()
+    cell = new_code_cell(source, execution_count=9, outputs=outputs or [], metadata=metadata)
+    notebook.cells.append(cell)
+    return problems(notebook)
+
+
+def test_a_notebook_in_order_has_no_problems() -> None:
+    assert problems(executed()) == ""
+
+
+def test_text_and_notebook_are_inverse() -> None:
+    notebook = text.text_to_notebook(SOURCE)
+    assert text.notebook_to_text(notebook) == SOURCE
+    assert notebook.cells[3].metadata == {
+        "mystnb": {
+            "figure": {"caption": "Figure 1.1. A line: it rises.", "name": "fig-01-line"},
+            "image": {"alt": "A line."},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1\n# %%\n", "text before the first"),
+        ("# %% [raw]\nx", "cannot read `# %%"),
+        ("# %% [markdown]\nprose", "put the Markdown between"),
+        ("# %%\n#| title: x\ny", "cannot read '#| title: x'"),
+    ],
+)
+def test_bad_text_is_refused(source: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        text.text_to_notebook(source)
+
+
+def test_outputs_stay_when_only_prose_changes() -> None:
+    old = executed()
+    old.cells[2].outputs = [new_output("stream", text="2\n")]
+    edited = text.text_to_notebook(SOURCE.replace("Prose with", "Words with"))
+    assert text.keep_outputs(edited, old)
+    assert edited.cells[2].outputs[0].text == "2\n"
+    assert not text.keep_outputs(text.text_to_notebook(SOURCE.replace("1 + 1", "1 + 2")), old)
+
+
+def test_normal_form_is_stable_and_forgets_accidents() -> None:
+    notebook = executed()
+    cell = notebook.cells[2]
+    cell.outputs = [new_output("stream", text="a"), new_output("stream", text="b\n")]
+    cell.metadata["execution"] = {"iopub.status.busy": "2026-01-01"}
+    cell.execution_count = 17
+    notebook.metadata["kernelspec"] = {"name": "my-env", "display_name": "x", "language": "python"}
+    first = form.normalise(notebook)
+    assert form.to_bytes(form.normalise(first)) == form.to_bytes(first)
+    assert [output.text for output in first.cells[2].outputs] == ["ab\n"]
+    assert first.cells[2].metadata == {"tags": ["nbval-ignore-output"]}
+    assert [c.execution_count for c in first.cells if c.cell_type == "code"] == [1, 2, 3, 4]
+    assert first.metadata.kernelspec.name == "python3"
+    nbformat.validate(first)
+
+
+def test_equal_cells_get_different_ids() -> None:
+    notebook = form.normalise(new_notebook(cells=[new_markdown_cell("same"), new_markdown_cell("same")]))
+    assert notebook.cells[0].id != notebook.cells[1].id
+
+
+# The rules
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("\n".join(f"x{i} = {i}" for i in range(31)), "31 lines"),
+        ("%matplotlib inline", "not plain Python"),
+        ("class GPT:\n    pass", "defines 'GPT'"),
+        ("def generate():\n    pass", "defines 'generate'"),
+        ("Tokenizer = None", "defines 'Tokenizer'"),
+        ("from tokenizers import Tokenizer as World", "defines 'World'"),
+        ("for fit in [1]:\n    pass", "defines 'fit'"),
+        ("path = '/home/me/x'", "path of one machine"),
+        ("# @title Solution 2\nx = 1", "half a solution"),
+        ("show(1);", "ends in a semicolon"),
+    ],
+)
+def test_rules_about_code(source: str, complaint: str) -> None:
+    assert complaint in with_cell(source)
+
+
+@pytest.mark.parametrize(
+    "source", ["def outer():\n    fit = 1\n    return fit", "from minillm import GPT", "[fit for fit in x]"]
+)
+def test_local_names_and_imports_are_no_definitions(source: str) -> None:
+    assert with_cell(source) == ""
+
+
+@pytest.mark.parametrize(
+    ("output", "complaint"),
+    [
+        (new_output("error", ename="ValueError", evalue="no"), "stored error, ValueError: no"),
+        (new_output("stream", text="saved to /tmp/tmpa1/x"), "path of the machine"),
+        (new_output("display_data", {"text/plain": "<Axes at 0x7f00aa11>"}), "memory address"),
+        (new_output("display_data", {"image/png": "aGk="}), "picture without caption"),
+        (new_output("display_data", {"image/svg+xml": "<svg/>"}), "stores an SVG"),
+        (new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}}), "stores a widget"),
+    ],
+)
+def test_rules_about_outputs(output: nbformat.NotebookNode, complaint: str) -> None:
+    assert complaint in with_cell("x = 1", [output])
+
+
+def test_rules_about_tags_and_names() -> None:
+    assert "has tags ['raises-exception']" in with_cell("x = 1", tags=["raises-exception"])
+    assert "only the set-up cell" in with_cell("x = 1", tags=["remove-output"])
+    figure = {"figure": {"caption": "Figure 1.1. Again.", "name": "fig-01-line"}, "image": {"alt": "x"}}
+    assert "a second time" in with_cell("x = 1", mystnb=figure)
+    figure["figure"]["name"] = "fig-03-line"
+    picture = new_output("display_data", {"image/png": "aGk="})
+    assert "must start with fig-01-" in with_cell("x = 1", [picture], mystnb=figure)
+
+
+def test_rules_about_the_whole() -> None:
+    notebook = executed()
+    notebook.cells[0].source = "Prose"
+    assert "title" in problems(notebook)
+    notebook = executed()
+    notebook.cells.append(new_markdown_cell("# Another title"))
+    assert "2 top headings" in problems(notebook)
+    notebook = executed()
+    notebook.cells[1].source += "\nimport this"
+    assert "set-up cell in its current form" in problems(notebook)
+    notebook = executed()
+    notebook.cells[2].execution_count = None
+    assert "was not executed" in problems(notebook)
+    notebook = executed()
+    notebook.cells[0].source += "\n\n```{note}\nHi\n```"
+    assert "Colab shows raw" in problems(notebook)
+
+
+# The set-up cell
+
+FAKE_PIP = """
+import os, pathlib, sys
+assert sys.argv[1:] == ["install", "-q", "git+file:///somewhere"], sys.argv
+package = pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[1]) / "minillm"
+package.mkdir()
+(package / "__init__.py").write_text("__version__ = '9.9'")
+"""
+
+
+def test_setup_cell_installs_past_a_stray_folder(tmp_path: Path) -> None:
+    """A folder named minillm without code is importable, and must not be taken for the package."""
+    here, pip, site = (tmp_path / name for name in ("here", "pip", "site"))
+    for folder in (here / "minillm", pip / "pip", site):
+        folder.mkdir(parents=True)
+    (pip / "pip" / "__init__.py").touch()
+    (pip / "pip" / "__main__.py").write_text(FAKE_PIP)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(pip), str(site)]),
+        "MINILLM_REPO": "git+file:///somewhere",
+    }
+    # -S keeps an installed minillm out; the folder of the run comes first, as in a notebook.
+    program = "import sys; sys.path.insert(0, '')\n" + repository.setup_source()
+    command = [sys.executable, "-S", "-c", program]
+    run = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+    assert run.stdout.strip() == "minillm 9.9", run.stderr
+
+
+# The website's tools
+
+
+def test_mathjax_without_npm_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert mathjax.main(tmp_path / "mathjax") == 0
+    assert "npm is not installed" in capsys.readouterr().out
+    assert not (tmp_path / "mathjax").exists()
+
+
+@pytest.mark.skipif(not browser.find_program(), reason="Chromium is not installed")
+def test_site_check_finds_what_is_wrong(tmp_path: Path) -> None:
+    folder = tmp_path / "book"
+    folder.mkdir()
+    (folder / "good.html").write_text("<!doctype html><link rel=icon href='data:,'><p>Fine</p>")
+    (folder / "bad.html").write_text(
+        "<!doctype html><link rel=icon href='data:,'><script src='missing.js'></script>"
+        "<div style='width: 3000px'>wide</div>"
+        "<script>console.error('told'); throw new Error('thrown')</script>"
+    )
+    pages, found = site_check.site_problems(tmp_path, browser.find_program())
+    text = "\n".join(found)
+    assert pages == 2
+    assert "good.html" not in text
+    for complaint in ("told", "uncaught: Error: thrown", "404", "3008 pixels wide"):
+        assert complaint in text, complaint

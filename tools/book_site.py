@@ -1,0 +1,30 @@
+"""A small Sphinx extension: MathJax from the site itself where it was fetched; figures are not renumbered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mathjax import SCRIPT
+
+VENDORED = Path("build") / "static"  # holds mathjax/
+
+
+def use_vendored_mathjax(app: Any, config: Any) -> None:
+    """Point Sphinx at the fetched copy."""
+    folder = Path(app.srcdir) / VENDORED
+    if (folder / "mathjax" / SCRIPT).exists():
+        config.html_static_path = [*config.html_static_path, str(folder)]
+        config.mathjax_path = f"mathjax/{SCRIPT}"
+
+
+def keep_own_figure_numbers(app: Any) -> None:
+    """Captions carry their numbers, which the prose uses; an extension of Jupyter Book would add others."""
+    app.config.numfig = False
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("config-inited", use_vendored_mathjax)
+    app.connect("builder-inited", keep_own_figure_numbers, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

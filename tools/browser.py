@@ -1,0 +1,162 @@
+"""A headless Chromium over a pipe (DevTools protocol), and the built website served to it."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+VIEWS = {  # name -> width and height of the window in pixels, colour scheme
+    "light": (1280, 900, "light"),
+    "dark": (1280, 900, "dark"),
+    "phone": (390, 844, "light"),
+}
+LOAD_TIMEOUT = 60.0  # seconds for one page
+SETTLE = 0.5  # seconds for the layout to come to rest before a picture
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--hide-scrollbars",
+)
+
+
+def find_program() -> str | None:
+    """The path of an installed Chromium, if there is one."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
+class Browser:
+    """A headless Chromium, driven through its DevTools pipe: `call` a method, read `events`."""
+
+    def __init__(self, program: str, profile: str) -> None:
+        to_browser, self._write = os.pipe()
+        self._read, from_browser = os.pipe()
+        shell = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
+        self._process = subprocess.Popen(
+            [
+                "bash",
+                "-c",
+                shell,
+                "bash",
+                program,
+                *FLAGS,
+                f"--user-data-dir={profile}",
+                "--remote-debugging-pipe",
+            ],
+            pass_fds=(to_browser, from_browser),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self._buffer = b""
+        self._count = 0
+        self._session: str | None = None
+        self.events: list[dict[str, Any]] = []
+        os.set_blocking(self._read, False)
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call a method and wait for its result; events that arrive meanwhile are kept."""
+        self._count += 1
+        message: dict[str, Any] = {"id": self._count, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        for answer in self._messages():
+            if answer.get("id") == self._count:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']['message']}")
+                return answer["result"]
+        raise TimeoutError(f"{method}: no answer from the browser within {LOAD_TIMEOUT:.0f} s")
+
+    def wait(self, method: str) -> None:
+        """Wait for an event."""
+        if any(event["method"] == method for event in self.events):
+            return
+        if not any(message.get("method") == method for message in self._messages()):
+            raise TimeoutError(f"{method} did not come within {LOAD_TIMEOUT:.0f} s")
+
+    def _messages(self) -> Iterator[dict[str, Any]]:
+        deadline = time.monotonic() + LOAD_TIMEOUT
+        while time.monotonic() < deadline:
+            while b"\0" in self._buffer:
+                raw, _, self._buffer = self._buffer.partition(b"\0")
+                message = json.loads(raw)
+                if "method" in message:
+                    self.events.append(message)
+                yield message
+            try:
+                chunk = os.read(self._read, 1 << 20)
+                if not chunk:
+                    raise RuntimeError("the browser ended")
+                self._buffer += chunk
+            except BlockingIOError:
+                time.sleep(0.01)
+
+    def load(self, url: str, view: str) -> None:
+        """Load a page in a view of `VIEWS`; `events` then holds what happened meanwhile."""
+        width, height, scheme = VIEWS[view]
+        self.resize(view, height)
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.events.clear()
+        self.call("Page.navigate", url=url)
+        self.wait("Page.loadEventFired")
+
+    def resize(self, view: str, height: int) -> None:
+        """Give the window the width of a view and this height."""
+        size = {"width": VIEWS[view][0], "height": height, "deviceScaleFactor": 1, "mobile": view == "phone"}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page; promises are awaited."""
+        result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        return result["result"].get("value")
+
+    def picture(self) -> bytes:
+        """The window as PNG."""
+        time.sleep(SETTLE)
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
+    def close(self) -> None:
+        """End the browser."""
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files and prints nothing."""
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def open_site(site: Path, program: str) -> Iterator[tuple[Browser, str]]:
+    """Serve a folder on this machine and start a browser: yields the browser and the address of the folder."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        browser = Browser(program, profile)
+        try:
+            yield browser, f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            browser.close()
+            server.shutdown()

@@ -1,0 +1,126 @@
+"""Run each chapter as Colab would: alone, in an empty folder and an environment without the package.
+
+    python tools/colab_trial.py [--here] [NOTEBOOK ...]
+
+The bare environment has ipykernel, nbclient, torch, numpy and matplotlib. The chapter's set-up cell installs
+the package from a bare clone of this repository's last commit (`MINILLM_REPO=git+file://...`): uncommitted
+changes of the package are not tried. With --here the Python that runs this script is used: for Colab's image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from repository import ROOT
+
+BARE = ("ipykernel", "nbclient", "torch", "numpy", "matplotlib")
+WORK = ROOT / "build" / "colab"
+# Runs a notebook in place; executed in the environment under trial.
+RUN = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], 4)
+NotebookClient(notebook, timeout=1800, kernel_name="python3").execute()
+nbformat.write(notebook, sys.argv[1])
+"""
+LEFT_OUT = ("MINILLM_RUNS", "PYTHONPATH", "VIRTUAL_ENV", "JUPYTER_PATH", "TQDM_DISABLE")
+
+
+def python_of(environment: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return environment / "bin" / "python"
+
+
+def bare_environment() -> Path:
+    """Make the environment that every trial sits on, once."""
+    base = WORK / "base"
+    if not (base / "done").exists():
+        subprocess.run([sys.executable, "-m", "venv", base], check=True)
+        constraints = ["-c", str(ROOT / "constraints.txt")]
+        subprocess.run([python_of(base), "-m", "pip", "install", "-q", *constraints, *BARE], check=True)
+        (base / "done").touch()
+    return base
+
+
+def fresh_environment(base: Path, name: str) -> Path:
+    """An empty environment that sees the packages of `base`: what the trial installs is gone with it."""
+    environment = WORK / name
+    shutil.rmtree(environment, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    find = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = [
+        Path(
+            subprocess.run(
+                [python_of(e), "-c", find], check=True, capture_output=True, text=True
+            ).stdout.strip()
+        )
+        for e in (environment, base)
+    ]
+    (packages[0] / "bare.pth").write_text(f"{packages[1]}\n")
+    return environment
+
+
+def trial(notebook: Path, interpreter: Path, clone: Path) -> bool:
+    """Run one chapter; print how it went and return whether it passed."""
+    environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
+    environment["MINILLM_REPO"] = f"git+file://{clone}"
+    has = subprocess.run([interpreter, "-c", "import minillm"], env=environment, cwd="/", capture_output=True)
+    if has.returncode == 0:
+        print(f"{notebook.name}: the environment already has minillm, so this would prove nothing")
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(notebook, folder)
+        start = time.perf_counter()
+        run = subprocess.run(
+            [interpreter, "-c", RUN, notebook.name],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        left = sorted(path.name for path in Path(folder).iterdir())
+    seconds = time.perf_counter() - start
+    if run.returncode:
+        print(run.stdout[-2000:], run.stderr[-6000:], sep="\n")
+    verdict = "failed" if run.returncode else "passed"
+    print(f"{notebook.name}: {verdict} in {seconds:.0f} s; the folder then holds {left}")
+    return run.returncode == 0
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--here", action="store_true", help="use this Python, not a bare environment")
+    parser.add_argument("notebooks", nargs="*", type=Path)
+    options = parser.parse_args()
+    notebooks = [path.resolve() for path in options.notebooks] or sorted((ROOT / "book").glob("*.ipynb"))
+    passed = []
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "minillm-course.git"
+        subprocess.run(["git", "clone", "-q", "--bare", str(ROOT), str(clone)], check=True)
+        for notebook in notebooks:
+            if options.here:
+                interpreter = Path(sys.executable)
+                subprocess.run(
+                    [interpreter, "-m", "pip", "uninstall", "-q", "-y", "minillm-course"], check=True
+                )
+            else:
+                interpreter = python_of(fresh_environment(bare_environment(), notebook.stem))
+            passed.append(trial(notebook, interpreter, clone))
+            if not options.here:
+                shutil.rmtree(WORK / notebook.stem)
+    print(f"colab trial: {sum(passed)} of {len(passed)} chapters passed")
+    return 0 if passed and all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The address of the repository: read from its one home, `_config.yml`, and written wherever it is used.
+
+python tools/repository.py                  print the address and the branch
+python tools/repository.py URL [BRANCH]     make URL the address in every file (`make set-repository URL=...`)
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "_config.yml"
+# Files that name the address. The chapters are added to them by `users`.
+FIXED_USERS = ("_config.yml", "README.md", "CONTRIBUTING.md", "CITATION.cff", "CHANGELOG.md", "book/intro.md")
+
+SETUP_CELL = """\
+# @title Set-up: does nothing where minillm is installed; elsewhere it installs it
+try:
+    from minillm import __version__
+except ImportError:
+    import importlib
+    import os
+    import subprocess
+    import sys
+
+    address = "git+{url}@{branch}"
+    source = os.environ.get("MINILLM_REPO", address)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    for name in [n for n in sys.modules if n.partition(".")[0] == "minillm"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    from minillm import __version__
+print("minillm", __version__)"""
+SETUP_METADATA = {"tags": ["remove-output", "hide-input", "nbval-ignore-output"], "cellView": "form"}
+
+
+def read_repository(root: Path = ROOT) -> tuple[str, str]:
+    """Return (url, branch) as `_config.yml` has them."""
+    text = (root / "_config.yml").read_text(encoding="utf-8")
+    block = re.search(r"^repository:\n((?:[ \t]+.*\n|\s*\n)+)", text, re.M)
+    fields = dict(re.findall(r"^\s+(url|branch):\s*(\S+)", block[1], re.M)) if block else {}
+    if set(fields) != {"url", "branch"}:
+        raise ValueError(
+            f"_config.yml has no repository.url and repository.branch (got {fields}); put both in"
+        )
+    return fields["url"].strip("\"'"), fields["branch"].strip("\"'")
+
+
+def setup_source(root: Path = ROOT) -> str:
+    """The source of the set-up cell, the same in every chapter."""
+    url, branch = read_repository(root)
+    return SETUP_CELL.format(url=url, branch=branch)
+
+
+def users(root: Path = ROOT) -> list[Path]:
+    """Every file that may name the repository's address."""
+    fixed = [root / name for name in FIXED_USERS]
+    return [path for path in fixed if path.exists()] + sorted((root / "book").glob("*.ipynb"))
+
+
+def slug(url: str) -> str:
+    """`owner/name` of an https address on GitHub, as Colab's and GitHub's badge addresses need it."""
+    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", url)
+    if not match:
+        raise ValueError(
+            f"cannot use the address {url!r}: Colab opens notebooks from GitHub only; give https://github.com/OWNER/NAME"
+        )
+    return match[1]
+
+
+def set_repository(url: str, branch: str, root: Path = ROOT) -> list[Path]:
+    """Replace the old address and branch by new ones in every user; return the files that changed."""
+    new_slug = slug(url)
+    old_url, old_branch = read_repository(root)
+    old_slug = slug(old_url)
+    if not re.fullmatch(r"[\w./-]+", branch):
+        raise ValueError(f"cannot use the branch {branch!r}: letters, digits and ./_- are allowed")
+    owner_pages = f"https://{old_slug.split('/')[0].lower()}.github.io/{old_slug.split('/')[1]}"
+    new_pages = f"https://{new_slug.split('/')[0].lower()}.github.io/{new_slug.split('/')[1]}"
+    changed = []
+    for path in users(root):
+        text = before = path.read_text(encoding="utf-8")
+        text = text.replace(owner_pages, new_pages)
+        text = re.sub(rf"\b{re.escape(old_slug)}(?![\w-])", new_slug, text)
+        for pattern in (rf"({new_slug}@){old_branch}\b", rf"({new_slug}/(?:blob|tree|raw)/){old_branch}\b"):
+            text = re.sub(pattern, rf"\g<1>{branch}", text)
+        if path.name == "_config.yml":
+            text = re.sub(r"(^\s+branch:\s*)\S+", rf"\g<1>{branch}", text, count=1, flags=re.M)
+        if text != before:
+            path.write_text(text, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def main(arguments: list[str]) -> int:
+    """Print or set the address; returns the exit status."""
+    try:
+        if not arguments:
+            print(*read_repository())
+            return 0
+        url = f"https://github.com/{slug(arguments[0])}"
+        branch = arguments[1] if len(arguments) > 1 else read_repository()[1]
+        changed = set_repository(url, branch)
+        print(f"repository: {url}, branch {branch}; files changed: {len(changed)}")
+        for path in changed:
+            print(" ", path.relative_to(ROOT))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
