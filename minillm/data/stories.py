@@ -1,13 +1,11 @@
 """The stories of Pennywell: sixteen plots, each a list of beats, each beat a choice of sentences.
 
-Every plot names its hero, a friend, a thing and a place, so that a title or a list of what a story contains is
-always honoured. See :mod:`minillm.data.grammar` for the marks in the sentences.
+Every plot names its hero, a friend, a thing and a place, so that a title's promises are always kept.
 """
 
 from __future__ import annotations
 
 __all__ = ["CLOSINGS", "OPENINGS", "PLOTS", "TITLES"]
-
 # A title promises things that the story then contains. Of two people, the hero is named first.
 TITLES = (
     "Title: {hero} and the {thing} at the {place}",
@@ -57,8 +55,7 @@ PLOTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ),
         (
             "{friend} came by and found the {thing} {spot}, next to {animal.a}. // found friend thing",
-            "At last {friend} saw {animal.a} that was sitting on the {thing}, and {friend} [bowed|sneezed|coughed|sang] {manner} and took it. "
-            "// found friend thing",
+            "At last {friend} saw {animal.a} that was sitting on the {thing}, and {friend} [bowed|sneezed|coughed|sang] {manner} and took it. // found friend thing",
         ),
         (
             "{friend} gave the {thing} back to {hero}. // has hero thing",
@@ -122,10 +119,7 @@ PLOTS: dict[str, tuple[tuple[str, ...], ...]] = {
             "{animal.a} [sat|stepped|fell|jumped] on the {thing}, and the {thing} broke. // broken hero thing",
             "{hero} tripped {manner} over {animal.a}, and the {thing} broke. // broken hero thing",
         ),
-        (
-            "{hero} was {low}. // feels hero low",
-            "{hero} sat down {spot} and was {low}. // feels hero low",
-        ),
+        ("{hero} was {low}. // feels hero low", "{hero} sat down {spot} and was {low}. // feels hero low"),
         (
             '"I can mend it," said {friend}, who [had glue|had a plan|never gave up|was good with a needle].',
             "{friend} came with {junk} and a [big smile|serious face|song].",
