@@ -106,11 +106,13 @@ def main() -> None:
     )
     parser.add_argument("text_file", type=Path, help="a UTF-8 text file of some megabytes")
     parser.add_argument("--steps", type=int, default=150, help="optimizer steps of each run")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each model")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each model, 2 or more")
     parser.add_argument(
         "--threads", type=int, default=torch.get_num_threads(), help="threads of each program"
     )
     arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error("--seeds must be 2 or more: one run shows no spread")
     torch.set_num_threads(arguments.threads)
     text = arguments.text_file.read_text(encoding="utf-8")
     cut = len(text) * 9 // 10

@@ -143,14 +143,15 @@ def test_next_token_loss_equals_cross_entropy_of_the_logits(make_model, random_i
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
-def test_untrained_model_guesses() -> None:
+@pytest.mark.parametrize(("embedding_std", "output_gain"), [(0.02, 1.0), (0.1, 1 / (48 * 0.1))])
+def test_untrained_model_guesses(embedding_std: float, output_gain: float) -> None:
     config = GPTConfig(700, context_length=64, n_layer=2, n_head=2, d_model=48)
     model = GPT(config)
-    init_weights(model, 1, embedding_std=0.02)
+    init_weights(model, 1, embedding_std=embedding_std, output_gain=output_gain)
     ids, targets = (
         torch.randint(0, 700, (8, 64), generator=torch.Generator().manual_seed(s)) for s in (0, 1)
     )
-    # Logits spread by 0.02 * sqrt(48) = 0.14 around 0, the read token's own by 0.96: worth 0.01 nats.
+    # Logits spread by at most 0.14 around 0, the read token's own is about 1: worth 0.01 nats.
     assert next_token_loss(model, ids, targets, reduction="mean").item() == pytest.approx(
         math.log(700), abs=0.03
     )
