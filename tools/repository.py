@@ -27,7 +27,9 @@ except ImportError:
 
     address = "git+{url}@{branch}"
     source = os.environ.get("MINILLM_REPO", address)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", source], check=True
+    )
     for name in [n for n in sys.modules if n.partition(".")[0] == "minillm"]:
         del sys.modules[name]
     importlib.invalidate_caches()
