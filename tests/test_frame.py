@@ -148,7 +148,7 @@ def test_addresses_outside_github_are_refused() -> None:
 
 
 def test_no_machine_path_and_no_registry_host_in_the_tree() -> None:
-    hosts = ["py" + "pi.org", "python" + "hosted.org", "registry." + "npmjs", "deb." + "debian.org"]
+    hosts = ["py" + "pi.org", "python" + "hosted.org", "registry.np" + "mjs", "deb.de" + "bian.org"]
     pattern = re.compile(r"(?<![\w.*])/(?:work|root)/(?![\w/]*\|)|" + "|".join(map(re.escape, hosts)))
     for path in tracked_files():
         if path.name not in {"test_notebooks.py", "notebook_form.py"}:  # they look for such paths
