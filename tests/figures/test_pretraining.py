@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import math
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import pytest
 
 from minillm import figures
@@ -19,12 +14,6 @@ METRICS = [
     {"step": 2, "loss": 4.0, "tokens": 200},
     {"step": 2, "val_loss": 3.0},
 ]
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def labels(ticks):

@@ -1,0 +1,87 @@
+"""Text in the page: tokens as coloured boxes, and the package's own source."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = [
+    "ink",
+    "show_source",
+    "token_boxes",
+]
+
+_BOX = "display:inline-block;margin:1px;padding:0 4px;border-radius:3px;white-space:pre;line-height:1.6"
+_GROUNDS = ("#cfe3f5", "#fbe0c3", "#cdebdc", "#ecd9ec")
+
+
+class TokenBoxes:
+    """Rows of tokens; coloured boxes in a notebook, plain text elsewhere. See ``token_boxes``."""
+
+    def __init__(self, rows: Mapping[str, Sequence[bytes | str | int]]) -> None:
+        self.rows = {label: list(pieces) for label, pieces in rows.items()}
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            '<div style="margin:0.5em 0"><div style="font-size:0.85em;opacity:0.8">'
+            f'{html.escape(label)}</div><div style="font-family:monospace;font-size:0.9em">'
+            f"{''.join(_box(piece, index) for index, piece in enumerate(pieces))}</div></div>"
+            for label, pieces in self.rows.items()
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{label}: {'|'.join(map(_visible, row))}" for label, row in self.rows.items())
+
+
+def token_boxes(rows: Mapping[str, Sequence[bytes | str | int]]) -> TokenBoxes:
+    """Show rows of tokens as boxes, each row with a label above it.
+
+    A box is bytes, for an ordinary token (spaces are shown as dots, line ends as arrows, and bytes that are
+    no whole characters in hexadecimal digits); a string, for a special token; or an integer, for an id.
+
+    >>> token_boxes({"English": [b"The", b" cat"], "Chinese": [b"\\xe7\\x8c", b"\\xab", "<|end|>"]})
+    English: The|·cat
+    Chinese: E7 8C|AB|<|end|>
+    """
+    return TokenBoxes(rows)
+
+
+def _visible(piece: bytes | str | int) -> str:
+    if not isinstance(piece, bytes):
+        return str(piece)
+    try:
+        return piece.decode("utf-8").replace(" ", "·").replace("\n", "↵")
+    except UnicodeDecodeError:
+        return piece.hex(" ").upper()
+
+
+def _box(piece: bytes | str | int, index: int) -> str:
+    ordinary = _GROUNDS[index % len(_GROUNDS)], "#1a1a1a"
+    ground, ink = {str: ("#333333", "#ffffff"), int: ("#e8e8e8", "#1a1a1a")}.get(type(piece), ordinary)
+    return f'<span style="{_BOX};background:{ground};color:{ink}">{html.escape(_visible(piece))}</span>'
+
+
+class SourceCode:
+    """Python source; highlighted in a notebook, plain text elsewhere. See ``show_source``."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def _repr_markdown_(self) -> str:
+        return f"````python\n{self.source}\n````"
+
+    def __repr__(self) -> str:
+        return self.source
+
+
+def show_source(thing: Any) -> SourceCode:
+    """Show the source of a function, class or module as it stands in the package."""
+    return SourceCode(textwrap.dedent(inspect.getsource(thing)).rstrip())
+
+
+def ink(token: str) -> str:
+    """A token as a label: line ends as arrows, outer spaces dropped unless nothing else is there."""
+    return token.replace("\n", "↵").strip(" ") or "␣"
