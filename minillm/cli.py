@@ -132,7 +132,7 @@ def run(
     """
     from minillm.course import STAGES, Course
     from minillm.report import print_samples, print_table, stage_entry
-    from minillm.train.runtime import choose_runtime
+    from minillm.train.runtime import choose_runtime, leave_processes
 
     names = list(STAGES) if stages is None else [name.strip() for name in stages.split(",")]
     overrides = _overrides(changes or [])
@@ -142,6 +142,7 @@ def run(
     cached = {name: course.is_trained(name) for name in names}
     course.runtime = choose_runtime(device, precision, threads, _compile_setting(compile))
     artifacts = {name: course.stage(name) for name in names}
+    leave_processes()
     if not course.runtime.is_main:
         return
     entries = [stage_entry(artifact) | {"cached": cached[name]} for name, artifact in artifacts.items()]

@@ -174,6 +174,13 @@ def test_two_processes_give_the_result_of_one(runs, text, tmp_path):
     assert two["val_loss"] == pytest.approx(one["val_loss"], rel=1e-5)
 
 
+def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monkeypatch):
+    left = []
+    monkeypatch.setattr("minillm.train.runtime.leave_processes", lambda: left.append(True))
+    assert minillm("run", *SETTINGS, "--corpus", text, "--out", runs, "--json").status == 0
+    assert left == [True]
+
+
 # What it refuses
 
 
