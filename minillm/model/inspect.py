@@ -1,0 +1,191 @@
+"""Looking inside a model while it computes: every tensor of a forward pass, the attention weights, heads switched off.
+
+All functions run the model's own modules and listen with hooks. Only the attention weights are computed a second
+time, from the same projections: the kernels that the model uses never write them down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minillm.model.blocks import Attention, apply_rotary
+from minillm.model.gpt import GPT
+
+__all__ = ["attention_weights", "hidden_states", "trace", "without_heads"]
+
+
+@torch.no_grad()
+def attention_weights(model: GPT, ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
+    """How much each position takes from each position that it may look at, in every head.
+
+    The weights are ``softmax(query @ key^T / sqrt(head_width) + mask)``. Each row (the last axis) sums to 1; what a
+    position may not see has weight 0.
+
+    Args:
+        model: a GPT.
+        ids: (batch, time) token ids.
+        document_ids: (batch, time) document of each token; attention stays inside a document.
+
+    Returns:
+        (layer, batch, head, time, time), float32: the last two axes are the position that looks and the one looked at.
+
+    Raises:
+        ValueError: as :meth:`GPT.forward`.
+
+    Reference: Vaswani et al. 2017, "Attention Is All You Need", eq. 1.
+    """
+    weights: list[Tensor] = []
+
+    def look(module: Attention, inputs: tuple[Any, ...]) -> None:
+        weights.append(_queries_keys_weights(module, *inputs[:4])[2])
+
+    with ExitStack() as hooks:
+        for block in model.model.layers:
+            hooks.enter_context(block.self_attn.register_forward_pre_hook(look))
+        model(ids, document_ids=document_ids)
+    return torch.stack(weights)
+
+
+@torch.no_grad()
+def hidden_states(model: GPT, ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
+    """The residual stream: the token vectors, and what has become of them after each block.
+
+    Args:
+        model: a GPT.
+        ids: (batch, time) token ids.
+        document_ids: (batch, time) document of each token; attention stays inside a document.
+
+    Returns:
+        (n_layer + 1, batch, time, d_model); entry 0 is the embedding, the last one is what the final norm reads.
+
+    Raises:
+        ValueError: as :meth:`GPT.forward`.
+    """
+    states: list[Tensor] = []
+    with ExitStack() as hooks:
+        for module in (model.model.embed_tokens, *model.model.layers):
+            hooks.enter_context(module.register_forward_hook(lambda *args: states.append(args[2])))
+        model(ids, document_ids=document_ids)
+    return torch.stack(states)
+
+
+@torch.no_grad()
+def trace(model: GPT, ids: Tensor, document_ids: Tensor | None = None) -> dict[str, Tensor]:
+    """Run the model once and return every intermediate tensor by name, in the order in which they are computed.
+
+    A tensor has the name of the module that returns it, as in the names of the weights but without ``model.``, so that
+    ``layers.0.mlp.gate_proj`` is what the matrix ``model.layers.0.mlp.gate_proj.weight`` gives. What no module returns
+    has one of these names:
+
+    - ``layers.0.self_attn.query``, ``.key``: normalised and turned, (batch, head, time, head_width); there are
+      ``n_kv_head`` keys;
+    - ``layers.0.self_attn.weights``: as in :func:`attention_weights`, (batch, head, time, time);
+    - ``layers.0.self_attn.mix``: what the heads have read, side by side, (batch, time, d_model);
+    - ``layers.0.after_attention``: the residual stream between the two halves of a block, (batch, time, d_model);
+    - ``layers.0.mlp.product``: ``silu(gate) * up``, (batch, time, d_ff);
+    - ``logits``: (batch, time, vocab).
+
+    Args:
+        model: a GPT.
+        ids: (batch, time) token ids.
+        document_ids: (batch, time) document of each token; attention stays inside a document.
+
+    Raises:
+        ValueError: as :meth:`GPT.forward`.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def output(name: str) -> Callable[..., None]:
+        return lambda module, inputs, result: seen.update({name: result})
+
+    def read(name: str) -> Callable[..., None]:
+        return lambda module, inputs: seen.update({name: inputs[0]})
+
+    def look(name: str) -> Callable[..., None]:
+        def before(module: Attention, inputs: tuple[Any, ...]) -> None:
+            found = _queries_keys_weights(module, *inputs[:4])
+            seen.update(zip((f"{name}.query", f"{name}.key", f"{name}.weights"), found, strict=True))
+
+        return before
+
+    with ExitStack() as hooks:
+        for name, module in model.model.named_modules():
+            if isinstance(module, nn.ModuleList) or not name:
+                continue
+            hooks.enter_context(module.register_forward_hook(output(name)))
+            if isinstance(module, Attention):
+                hooks.enter_context(module.register_forward_pre_hook(look(name)))
+            for end, instead in _READ_BY.items():
+                if name.endswith(end):
+                    hooks.enter_context(
+                        module.register_forward_pre_hook(read(name.removesuffix(end) + instead))
+                    )
+        seen["logits"] = model(ids, document_ids=document_ids)
+    return seen
+
+
+# What no module returns is taken where the next module reads it.
+_READ_BY = {
+    "self_attn.o_proj": "self_attn.mix",
+    "post_attention_layernorm": "after_attention",
+    "mlp.down_proj": "mlp.product",
+}
+
+
+@contextmanager
+def without_heads(model: GPT, heads: Iterable[tuple[int, int]]) -> Iterator[None]:
+    """Switch attention heads off while the context lasts: what they have read is replaced by zeros.
+
+    Args:
+        model: a GPT.
+        heads: (layer, head) pairs.
+
+    Raises:
+        ValueError: a layer or head that the model does not have.
+
+    Reference: Michel et al. 2019, "Are Sixteen Heads Really Better than One?"
+    """
+    config = model.config
+    of_layer: dict[int, list[int]] = {}
+    for layer, head in heads:
+        if not (0 <= layer < config.n_layer and 0 <= head < config.n_head):
+            raise ValueError(
+                f"head {(layer, head)} does not exist; choose a layer from 0 to {config.n_layer - 1} and a head "
+                f"from 0 to {config.n_head - 1}"
+            )
+        of_layer.setdefault(layer, []).append(head)
+
+    def silence(off: list[int]) -> Callable[..., tuple[Tensor]]:
+        def before(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+            mix = inputs[0].unflatten(-1, (config.n_head, config.head_width)).clone()
+            mix[..., off, :] = 0
+            return (mix.flatten(-2),)
+
+        return before
+
+    with ExitStack() as hooks:
+        for layer, off in of_layer.items():
+            o_proj = model.model.layers[layer].self_attn.o_proj
+            hooks.enter_context(o_proj.register_forward_pre_hook(silence(off)))
+        yield
+
+
+def _queries_keys_weights(
+    attention: Attention, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The turned queries and keys of one layer, (batch, head, time, head_width), and its attention weights."""
+    heads = (*x.shape[:2], -1, attention.head_width)
+    query, key = attention.q_proj(x).view(heads), attention.k_proj(x).view(heads)
+    if attention.q_norm is not None:
+        query, key = attention.q_norm(query), attention.k_norm(key)
+    query, key = apply_rotary(query.transpose(1, 2), cos, sin), apply_rotary(key.transpose(1, 2), cos, sin)
+    each_query = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    scores = query.float() @ each_query.float().mT / attention.head_width**0.5
+    if mask is None:
+        mask = torch.full(scores.shape[-2:], -torch.inf, device=scores.device).triu(1)
+    return query, key, (scores + mask).softmax(dim=-1)
