@@ -21,7 +21,7 @@ ENV := $(VENV)/.installed
 SITE := _build/html/.built
 PASSED := build/passed
 REPORTS := build/reports
-PACKAGE := $(shell find minillm -name '*.py')
+PACKAGE := $(shell find minillm -name '*.py' -o -name '*.js')
 TESTS := $(shell find tests -name '*.py')
 FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py
 TOOLS := $(wildcard tools/*.py)
@@ -67,7 +67,7 @@ $(PASSED)/lint: $(ENV) $(PACKAGE) $(TESTS) $(TOOLS) $(CHAPTERS) book/ruff.toml _
 
 unit: $(PASSED)/unit $(PASSED)/frame  ## unit tests
 
-$(PASSED)/unit: $(ENV) $(PACKAGE) $(filter-out $(FRAME_TESTS),$(TESTS))
+$(PASSED)/unit: $(ENV) $(PACKAGE) tools/browser.py $(filter-out $(FRAME_TESTS),$(TESTS))
 	@mkdir -p $(@D) $(REPORTS)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) $(FRAME_TESTS:%=--ignore=%) --junitxml=$(REPORTS)/unit.xml
 	@touch $@

@@ -3,24 +3,58 @@
 A plot returns its axes and neither saves nor shows anything; the notebook does that.
 """
 
+from minillm.figures.batches import (
+    batch_picture,
+    epoch_panels,
+    noise_curve,
+    run_bands,
+    schedule_curve,
+    sweep_curve,
+)
+from minillm.figures.point_cloud import point_cloud
 from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_curve, token_bars
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
 from minillm.figures.text import show_source, token_boxes
 from minillm.figures.tokens import compression_bars, compression_curve, token_frequencies
+from minillm.figures.vectors import (
+    attention_maps,
+    block_drawing,
+    growth_curves,
+    head_scores,
+    layer_curves,
+    rotary_arrows,
+    toy_space,
+    word_map,
+)
 
 __all__ = [
     "MARKERS",
     "PALETTE",
     "STYLE",
+    "attention_maps",
+    "batch_picture",
+    "block_drawing",
     "compression_bars",
     "compression_curve",
+    "epoch_panels",
+    "growth_curves",
+    "head_scores",
+    "layer_curves",
     "loss_curve",
     "new_axes",
     "next_token_bars",
+    "noise_curve",
+    "point_cloud",
     "repetition_curve",
+    "rotary_arrows",
+    "run_bands",
+    "schedule_curve",
     "show_source",
     "styled",
+    "sweep_curve",
     "token_bars",
     "token_boxes",
     "token_frequencies",
+    "toy_space",
+    "word_map",
 ]
