@@ -257,7 +257,7 @@ def test_presets_are_ready_and_of_the_promised_size():
         sizes[name] = model.vocab_size * model.d_model + model.n_layer * block
         Course(name).key("base")  # settings are complete and can be written down
     assert 50_000 < sizes["smoke"] < 200_000
-    assert 1e6 < sizes["cpu"] < 3e6
+    assert 0.8e6 < sizes["cpu"] < 3e6
     assert 13e6 < sizes["colab"] < 17e6
     assert 120e6 < sizes["gpu"] < 130e6
 

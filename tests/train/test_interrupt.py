@@ -14,6 +14,14 @@ def press_ctrl_c():
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def python_handles_ctrl_c():
+    """Shells start background jobs with Ctrl-C ignored, and Python then installs no handler of its own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_the_first_press_sets_the_event_and_the_second_stops(caplog):
     before = signal.getsignal(signal.SIGINT)
     with stop_signal(True) as stop:
@@ -24,7 +32,7 @@ def test_the_first_press_sets_the_event_and_the_second_stops(caplog):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_inactive_leaves_ctrl_c_alone():
+def test_inactive_leaves_ctrl_c_alone(python_handles_ctrl_c):
     with stop_signal(False) as stop, pytest.raises(KeyboardInterrupt):
         press_ctrl_c()
     assert not stop.is_set()
