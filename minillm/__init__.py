@@ -16,19 +16,23 @@ __all__ = [
     "Course",
     "FitConfig",
     "GPTConfig",
+    "Judge",
     "KVCache",
     "Tokenizer",
     "World",
     "fit",
     "generate",
+    "render_chat",
 ]
 
 if TYPE_CHECKING:
     from minillm.artifact import Artifact
     from minillm.course import Course
+    from minillm.data.judge import Judge
     from minillm.data.world import World
     from minillm.model.gpt import GPT, GPTConfig, KVCache
     from minillm.model.sampling import generate
+    from minillm.text.chat import render_chat
     from minillm.text.tokenizer import Tokenizer
     from minillm.train.config import FitConfig
     from minillm.train.loop import fit
@@ -39,11 +43,13 @@ _HOMES = {
     "Course": "minillm.course",
     "FitConfig": "minillm.train.config",
     "GPTConfig": "minillm.model.config",
+    "Judge": "minillm.data.judge",
     "KVCache": "minillm.model.gpt",
     "Tokenizer": "minillm.text.tokenizer",
     "World": "minillm.data.world",
     "fit": "minillm.train.loop",
     "generate": "minillm.model.sampling",
+    "render_chat": "minillm.text.chat",
 }
 
 

@@ -1,4 +1,4 @@
-"""The program `minillm`: run, chat, info.
+"""The program `minillm`: run, chat, eval, info.
 
 Results go to standard output, progress and messages to standard error. A mistake in the input is told in one
 line, with exit status 2.
@@ -44,6 +44,9 @@ def _option(metavar: str, help: str, *names: str, **limits: float) -> Any:
 
 _CORPUS = """Text to train on instead of the preset's: a .txt, .md, .jsonl or .parquet file, a folder or
 pattern of such files, a dataset of the Hugging Face Hub (owner/name), or world, the built-in corpus."""
+_TEMPERATURE = "0: always the likeliest token [default: 0.3, with a base model 0.8]."
+_CONVERSATIONS = """Conversations to fine-tune on instead of the preset's: a .jsonl file, a folder or pattern of such
+files with {"messages": [...]} on each line, or tasks, the built-in ones."""
 PresetOption = Annotated[str, _option("NAME", "Settings for a machine: smoke, cpu, colab, gpu or auto.")]
 OutOption = Annotated[
     Path | None, _option("DIR", "Folder of all runs [default: $MINILLM_RUNS, else ./runs or the checkout's].")
@@ -112,6 +115,7 @@ def run(
         str | None, _option("NAMES", "Stages to train, with commas between [default: all].")
     ] = None,
     corpus: Annotated[str | None, _option("SOURCE", _CORPUS)] = None,
+    conversations: Annotated[str | None, _option("SOURCE", _CONVERSATIONS, "--sft")] = None,
     out: OutOption = None,
     seed: Annotated[
         int | None, _option("N", "First weights and order of the documents [default: 0].")
@@ -138,6 +142,7 @@ def run(
     overrides = _overrides(changes or [])
     overrides |= {"seed": seed} if seed is not None else {}
     overrides |= {"corpus": corpus} if corpus is not None else {}
+    overrides |= {"conversations": conversations} if conversations is not None else {}
     course = Course(preset, out, **overrides)
     cached = {name: course.is_trained(name) for name in names}
     course.runtime = choose_runtime(device, precision, threads, _compile_setting(compile))
@@ -188,31 +193,36 @@ def chat(
         typer.Argument(help="A stage, or a folder [default: the model trained last].", metavar="STAGE|DIR"),
     ] = None,
     prompt: Annotated[
-        str | None, _option("TEXT", "Continue this text once and end.", "--prompt", "-p")
+        str | None, _option("TEXT", "Answer this message, or continue this text, once.", "--prompt", "-p")
     ] = None,
     preset: Annotated[str | None, _option("NAME", "Take the stage of this preset.")] = None,
     out: OutOption = None,
-    temperature: Annotated[float, _option("X", "0: always the likeliest token.", min=0.0, max=10.0)] = 0.8,
+    system: Annotated[str | None, _option("TEXT", "What an assistant is told before all messages.")] = None,
+    temperature: Annotated[float | None, _option("X", _TEMPERATURE, min=0.0, max=10.0)] = None,
     top_p: Annotated[
         float, _option("X", "Draw from the likeliest tokens of this total probability.", min=0.01, max=1.0)
     ] = 0.95,
-    max_tokens: Annotated[int, _option("N", "Tokens of one continuation at most.", min=1)] = 200,
+    max_tokens: Annotated[int, _option("N", "Tokens of one answer or continuation at most.", min=1)] = 200,
     seed: Annotated[int, _option("N", "Decides the draws.")] = 0,
 ) -> None:
-    """Write a text together with a base model: you begin, it goes on.
+    """Talk with an assistant; or write a text with a base model: you begin, it goes on.
 
-    Without --prompt, a piped text is continued once; in a terminal you write in turns.
+    Without --prompt, a piped text is answered once; in a terminal you write in turns, and /help tells the commands.
+    Where a conversation outgrows the model's context, its oldest messages are left out.
     """
     from minillm.report import short_path
-    from minillm.terminal import TextSession, show, talk
+    from minillm.terminal import open_session, show, talk
 
     artifact = _find_model(model, preset, out)
-    session = TextSession(artifact.model, artifact.tokenizer, temperature, top_p, seed)
+    session = open_session(artifact, system, temperature=temperature, top_p=top_p, seed=seed)
     print(f"{artifact.stage} from {short_path(artifact.folder)}", file=sys.stderr)
     if prompt is None and sys.stdin.isatty():
         talk(session, max_tokens)
         return
-    show(session, _piped_text() if prompt is None else prompt, max_tokens)
+    try:
+        show(session, _piped_text() if prompt is None else prompt, max_tokens)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped") from None
 
 
 def _piped_text() -> str:
@@ -220,6 +230,52 @@ def _piped_text() -> str:
         return sys.stdin.buffer.read().decode("utf-8").rstrip("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"the piped text is not UTF-8 (byte {error.start}); convert it with iconv") from None
+
+
+@_command
+def eval(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="Stages or folders [default: base and all after it].", metavar="[STAGE|DIR]..."),
+    ] = None,
+    preset: Annotated[str | None, _option("NAME", "Take the stages of this preset.")] = None,
+    out: OutOption = None,
+    n: Annotated[int, _option("N", "Tasks of each family.", "-n", "--tasks", min=1)] = 40,
+    temperature: Annotated[float, _option("X", "Of the sampled answers.", min=0.01, max=10.0)] = 0.8,
+    seed: Annotated[int, _option("N", "Decides the draws.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Test models on the same held-out tasks, and compare the later ones with the first.
+
+    Every model answers greedily and sampled. The judge says which answers are right and which of two is the better.
+    """
+    from minillm.report import evaluation_entry, print_evaluation, win_entry
+
+    artifacts = [_find_model(name, preset, out) for name in models or _stages_with_models(preset, out)]
+    entries, reports = [], []
+    for artifact in artifacts:
+        print(f"{artifact.stage}: answering", file=sys.stderr)
+        entry, report = evaluation_entry(artifact, n, temperature, seed)
+        entries.append(entry)
+        reports.append(report)
+    wins = [win_entry(entries[i], reports[i], entries[0], reports[0]) for i in range(1, len(entries))]
+    if as_json:
+        print(json.dumps({"stages": entries, "win_rates": wins}))
+        return
+    print_evaluation(entries, wins)
+
+
+def _stages_with_models(preset: str | None, out: Path | None) -> list[str]:
+    """The stages that have a trained model to test, in their order."""
+    from minillm.artifact import find_artifacts
+    from minillm.course import STAGES, Course, default_root
+
+    if preset is not None:
+        course = Course(preset, out)
+        names = [name for name in STAGES if course.is_trained(name) and course.stage(name).has_model]
+        return names or ["base"]  # which says what to run
+    found = {artifact.stage for artifact in find_artifacts(out or default_root()) if artifact.has_model}
+    return [name for name in STAGES if name in found] or ["base"]
 
 
 def _find_model(model: str | None, preset: str | None, out: Path | None) -> Artifact:

@@ -21,13 +21,16 @@ import torch
 from filelock import FileLock, Timeout
 
 from minillm.artifact import SUMMARY, Artifact, write_artifact
-from minillm.data.corpora import WorldCorpus, open_corpus
-from minillm.evaluate import evaluate_base
+from minillm.data.conversations import TaskConversations, open_conversations
+from minillm.data.corpora import Corpus, WorldCorpus, open_corpus
+from minillm.evaluate import evaluate_base, evaluate_tasks
 from minillm.files import sha256_bytes
 from minillm.model.gpt import GPT
 from minillm.presets import PRESETS, Preset, choose_preset
 from minillm.stages.pretrain import pretrain
+from minillm.stages.sft import sft
 from minillm.stages.tokenizer import train_tokenizer
+from minillm.text.tokenizer import Tokenizer
 from minillm.train.checkpoint import Checkpoints
 from minillm.train.run import CHECKPOINT_FOLDER
 from minillm.train.runtime import Runtime, choose_runtime, sum_over_processes
@@ -45,6 +48,7 @@ class Stage:
         name: of the stage.
         parents: the stages that it starts from.
         version: raised when the stage's code changes what comes out, so that older artifacts are not reused.
+        data: one sentence on what it is trained on, for the model card.
         settings: what decides the result beside the parents, as JSON values.
         train: (course, parents by name, folder) -> figures; writes tokenizer and model into the folder.
     """
@@ -52,6 +56,7 @@ class Stage:
     name: str
     parents: tuple[str, ...]
     version: int
+    data: Callable[[Preset], str]
     settings: Callable[[Preset], dict[str, Any]]
     train: Callable[[Course, dict[str, Artifact], Path], dict[str, Any]]
 
@@ -81,18 +86,64 @@ def _train_base(course: Course, parents: dict[str, Artifact], folder: Path) -> d
         runtime=course.runtime,
         progress=course.progress,
     )
-    worlds = [part for part in getattr(corpus, "parts", (corpus,)) if isinstance(part, WorldCorpus)]
+    worlds = _worlds(corpus)
     if course.runtime.is_main and worlds:
         model = GPT.from_pretrained(folder).eval().to(course.runtime.device)
         figures |= evaluate_base(model, tokenizer, worlds[0].n_documents)
+        figures |= {
+            name: value for name, value in _tasks(model, tokenizer).items() if name == "task_accuracy"
+        }
     return figures
+
+
+def _worlds(corpus: Corpus) -> list[WorldCorpus]:
+    """The parts of a corpus that are the micro-world."""
+    return [part for part in getattr(corpus, "parts", (corpus,)) if isinstance(part, WorldCorpus)]
+
+
+def _sft_settings(preset: Preset) -> dict[str, Any]:
+    return {"conversations": preset.conversations.settings(), "seed": preset.seed, **asdict(preset.sft)}
+
+
+def _train_sft(course: Course, parents: dict[str, Artifact], folder: Path) -> dict[str, Any]:
+    base, preset = parents["base"], course.preset
+    model = GPT.from_pretrained(base.folder)
+    figures = sft(
+        preset.sft,
+        model,
+        base.tokenizer,
+        preset.conversations,
+        preset.corpus,
+        folder,
+        seed=preset.seed,
+        runtime=course.runtime,
+        progress=course.progress,
+    )
+    if course.runtime.is_main and isinstance(preset.conversations, TaskConversations):
+        figures |= _tasks(model, base.tokenizer)
+    return figures
+
+
+def _tasks(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The figures of a model on the held-out tasks; none where its context is too short for any of them."""
+    report = evaluate_tasks(model, tokenizer)
+    return report.figures() if report.tasks else {}
+
+
+def _corpus(preset: Preset) -> str:
+    return preset.corpus.description
+
+
+def _conversations(preset: Preset) -> str:
+    return f"{preset.conversations.description}; before that, {preset.corpus.description}"
 
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("tokenizer", (), 1, _tokenizer_settings, _train_tokenizer),
-        Stage("base", ("tokenizer",), 1, _base_settings, _train_base),
+        Stage("tokenizer", (), 1, _corpus, _tokenizer_settings, _train_tokenizer),
+        Stage("base", ("tokenizer",), 2, _corpus, _base_settings, _train_base),
+        Stage("sft", ("base",), 1, _conversations, _sft_settings, _train_sft),
     )
 }
 
@@ -105,8 +156,8 @@ class Course:
         root: folder of all artifacts; None: $MINILLM_RUNS, else `runs` in the source checkout, else `./runs`.
         runtime: where training runs; None chooses by the machine.
         progress: whether to show progress, on standard error.
-        overrides: fields of the preset to change: `seed=1`, `corpus="my.txt"`, or, a level deeper,
-            `base={"rows": 8, "fit": {"steps": 100}}`.
+        overrides: fields of the preset to change: `seed=1`, `corpus="my.txt"`, `conversations="my.jsonl"`, or, a level
+            deeper, `base={"rows": 8, "fit": {"steps": 100}}`.
     Raises:
         ValueError: an unknown preset or setting, or a value that is not allowed.
 
@@ -130,6 +181,8 @@ class Course:
             preset = PRESETS[name]
         if isinstance(overrides.get("corpus"), (str, Path)):
             overrides["corpus"] = open_corpus(overrides["corpus"])
+        if isinstance(overrides.get("conversations"), (str, Path)):
+            overrides["conversations"] = open_conversations(overrides["conversations"])
         self.preset = _changed(preset, overrides, preset.name)
         self.root = default_root() if root is None else Path(root)
         self.progress = progress
@@ -188,7 +241,7 @@ class Course:
         if not self.runtime.is_main:
             return
         settings = {
-            "data": self.preset.corpus.description,
+            "data": entry.data(self.preset),
             "preset": self.preset.name,
             "parents": {parent: self.key(parent) for parent in entry.parents},
             **entry.settings(self.preset),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from minillm.data.conversations import Conversations, TaskConversations
 from minillm.data.corpora import Corpus, HubCorpus, MixedCorpus, WorldCorpus
 from minillm.model.config import GPTConfig
 from minillm.stages.pretrain import PretrainConfig
+from minillm.stages.sft import SFTConfig
 from minillm.stages.tokenizer import TokenizerConfig
 from minillm.train.config import FitConfig
 
@@ -24,10 +27,13 @@ class Preset:
     name: str  # names the folder of its artifacts
     corpus: Corpus  # what the tokenizer and the base model are trained on
     base: PretrainConfig  # the base model; its vocab_size is the tokenizer's as well
+    conversations: Conversations  # what the assistant is fine-tuned on
+    sft: SFTConfig  # supervised fine-tuning
     seed: int = 0  # first weights and order of the documents, in every stage
 
     def __post_init__(self) -> None:
-        for name, kind in (("corpus", Corpus), ("base", PretrainConfig)):
+        kinds = {"corpus": Corpus, "base": PretrainConfig, "conversations": Conversations, "sft": SFTConfig}
+        for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} is {getattr(self, name)!r}; use a {kind.__name__}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
@@ -37,6 +43,11 @@ class Preset:
     def tokenizer(self) -> TokenizerConfig:
         """Settings of the tokenizer."""
         return TokenizerConfig(self.base.model.vocab_size)
+
+
+def _adamw(steps: int, learning_rate: float = 2e-3, **settings: Any) -> FitConfig:
+    """Fine-tuning: AdamW for everything, which is gentler than Muon on what is known already."""
+    return FitConfig(steps, "adamw", learning_rate=learning_rate, warmup_share=0.1, **settings)
 
 
 _TINY_STORIES = "roneneldan/TinyStories"
@@ -53,6 +64,8 @@ PRESETS: dict[str, Preset] = {
                 FitConfig(steps=60, validate_every=30, checkpoint_every=20),
                 rows=8,
             ),
+            TaskConversations(n_train=1_000, n_validation=50),
+            SFTConfig(_adamw(steps=40, checkpoint_every=20), rows=8, corpus_documents=50),
         ),
         Preset(  # the website, CI, laptops: minutes on two cores
             "cpu",
@@ -69,6 +82,8 @@ PRESETS: dict[str, Preset] = {
                 ),
                 rows=17,
             ),
+            TaskConversations(n_train=30_000),
+            SFTConfig(_adamw(steps=900), rows=16),
         ),
         Preset(  # a free T4: 15 M parameters
             "colab",
@@ -78,6 +93,8 @@ PRESETS: dict[str, Preset] = {
                 FitConfig(steps=2_000, validate_every=100, checkpoint_every=200, micro_batch_rows=32),
                 rows=64,
             ),
+            TaskConversations(n_train=30_000),
+            SFTConfig(_adamw(steps=600, learning_rate=1e-3, micro_batch_rows=32), rows=32),
         ),
         Preset(  # one modern GPU: 124 M parameters
             "gpu",
@@ -93,6 +110,8 @@ PRESETS: dict[str, Preset] = {
                 FitConfig(steps=2_500, validate_every=250, checkpoint_every=250, micro_batch_rows=32),
                 rows=512,
             ),
+            TaskConversations(n_train=30_000),
+            SFTConfig(_adamw(steps=600, learning_rate=3e-4, micro_batch_rows=32), rows=32),
         ),
     )
 }

@@ -1,9 +1,11 @@
-"""What `minillm run` and `minillm info` print: a table of stages, and samples of the base model."""
+"""What the program prints: a table of stages, samples of the base model, and how models do on the tasks."""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,26 @@ from rich.table import Table
 from rich.text import Text
 
 from minillm.artifact import Artifact
+from minillm.data.batches import whole_documents
 from minillm.data.corpora import Corpus
+from minillm.data.world import VALIDATION_SEED, World
+from minillm.evaluate import Report, evaluate_tasks, win_rate
+from minillm.stages.pretrain import document_loss, tokenize
 from minillm.terminal import TextSession, printable
 
 _FIVE_WORDS = re.compile(r"(\s*\S+){0,5}")
 
-__all__ = ["print_samples", "print_table", "short_path", "stage_entry"]
+__all__ = [
+    "evaluation_entry",
+    "print_evaluation",
+    "print_samples",
+    "print_table",
+    "short_path",
+    "stage_entry",
+    "win_entry",
+]
+
+_EVALUATED_DOCUMENTS = 500  # of the micro-world, on which the loss is measured
 
 
 def stage_entry(artifact: Artifact) -> dict[str, Any]:
@@ -50,6 +66,12 @@ def key_figure(entry: dict[str, Any]) -> str:
     if "entropy_floor" in entry:
         above = entry["val_loss"] / entry["entropy_floor"] - 1
         return f"{entry['val_loss']:.3f} nats/token (floor {entry['entropy_floor']:.3f}, {above:+.1%})"
+    if "task_accuracy" in entry:
+        return (
+            f"{entry['task_accuracy']:.0%} of the tasks right, {entry['val_loss']:.3f} nats/token of answers"
+        )
+    if "corpus_loss" in entry:
+        return f"{entry['val_loss']:.3f} nats/token of answers"
     if "val_loss" in entry:
         return f"{entry['val_loss']:.3f} nats/token, {entry['bits_per_byte']:.3f} bits/byte"
     return f"{entry['vocab_size']:,} tokens, {entry['bytes_per_token']:.2f} bytes each"
@@ -85,3 +107,68 @@ def _beginnings(corpus: Corpus, n: int) -> list[str]:
     while len(texts) < n:
         texts.append(first[first.find("\n", len(first) * len(texts) // n) + 1 :])
     return [_FIVE_WORDS.match(text)[0].lstrip()[:100] for text in texts]
+
+
+def evaluation_entry(
+    artifact: Artifact, n: int, temperature: float, seed: int = 0
+) -> tuple[dict[str, Any], Report]:
+    """How a model does on `n` held-out tasks of each family, as `--json` gives it, and its greedy report."""
+    model, tokenizer = artifact.model, artifact.tokenizer
+    greedy = evaluate_tasks(model, tokenizer, n)
+    sampled = evaluate_tasks(model, tokenizer, n, temperature, seed=seed)
+    entry = {"stage": artifact.stage, "path": str(artifact.folder), **greedy.figures()}
+    entry["sampled"] = {"temperature": temperature, **sampled.figures()}
+    entry["world_loss"] = _world_loss(artifact)
+    return entry, greedy
+
+
+def _world_loss(artifact: Artifact) -> float:
+    """The loss on held-out documents of the micro-world (nats/token): how much of it is forgotten."""
+    texts = [document.text for document in World().documents(_EVALUATED_DOCUMENTS, VALIDATION_SEED)]
+    end = artifact.tokenizer.end_of_text_id
+    batches = whole_documents(tokenize(artifact.tokenizer, texts), end, artifact.model.config.context_length)
+    return document_loss(artifact.model, batches, end).per_token
+
+
+def win_entry(
+    entry: dict[str, Any], report: Report, first: dict[str, Any], first_report: Report
+) -> dict[str, Any]:
+    """How often the judge prefers one model's greedy answers to another's, as `--json` gives it."""
+    if [task.messages for task in report.tasks] != [task.messages for task in first_report.tasks]:
+        raise ValueError(
+            f"{entry['path']} and {first['path']} have contexts of different length, so not the same tasks fit; "
+            "evaluate them one by one"
+        )
+    result = asdict(win_rate(report.scores, first_report.scores))
+    if first["stage"] == "sft":
+        entry["win_rate_vs_sft"] = result["rate"]
+    return {"stage": entry["stage"], "against": first["stage"], **result}
+
+
+def print_evaluation(entries: list[dict[str, Any]], wins: list[dict[str, Any]]) -> None:
+    """Print accuracies by family and the other measures, a column for each model."""
+    table = Table("held-out tasks")
+    for entry in entries:
+        table.add_column(entry["stage"], justify="right")
+    for family in entries[0]["accuracy"]:
+        table.add_row(family, *(f"{entry['accuracy'][family]:.0%}" for entry in entries))
+    table.add_section()
+    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+        ("all, each family counting the same", lambda e: f"{e['task_accuracy']:.1%}"),
+        ("all, sampled", lambda e: f"{e['sampled']['task_accuracy']:.1%}"),
+        ("judge's mean score (0 to 1)", lambda e: f"{e['gold_score']:.3f}"),
+        ("answers that come to an end", lambda e: f"{e['ended_share']:.1%}"),
+        ("answers that repeat four words", lambda e: f"{e['repeated_share']:.1%}"),
+        ("mean length (tokens)", lambda e: f"{e['mean_tokens']:.1f}"),
+        ("BLEU (0 to 100)", lambda e: f"{e['bleu']:.1f}"),
+        ("loss on the micro-world (nats/token)", lambda e: f"{e['world_loss']:.4f}"),
+    ]
+    for name, value in rows:
+        table.add_row(name, *map(value, entries))
+    console = _console()
+    console.print(table)
+    for win in wins:
+        console.print(
+            f"{win['stage']} against {win['against']}: wins {win['rate']:.1%} (95 % interval {win['low']:.1%} to "
+            f"{win['high']:.1%}; {win['wins']} won, {win['ties']} tied, {win['losses']} lost)"
+        )

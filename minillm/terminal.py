@@ -1,56 +1,109 @@
-"""Writing with a base model in the terminal: you begin a text, the model goes on."""
+"""Sessions in the terminal: a base model continues your text, an assistant answers your messages."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
+from minillm.artifact import Artifact
 from minillm.model.gpt import GPT
 from minillm.model.sampling import stream
+from minillm.text.chat import BEFORE_CONTENT, answer_text, render_chat, stop_ids
 from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["TextSession", "printable", "show", "talk"]
+__all__ = ["ChatSession", "TextSession", "open_session", "printable", "show", "talk"]
 
-WELCOME = """This is a base model: it continues a text, it does not answer. The assistant comes with SFT.
-Begin a text; an empty line lets the model go on; Ctrl-C stops it.
-Commands: /temperature X, /reset, /help, /quit"""
-END_MARK = "[end of text]"
+_TEXT_STAGES = ("base",)  # their models continue a text; those of all later stages answer
 
 
-class TextSession:
-    """One text that the user and the model write in turns.
-
-    When the text fills the context, the model sees the last half of it, and more again as it grows.
+class Session:
+    """What the user and the model write in turns; texts and conversations share this.
 
     Args:
         model: in evaluation mode.
         tokenizer: the model's own.
-        temperature: 0 takes the most probable token each time.
+        temperature: 0 takes the most probable token each time; None: what suits the kind of session.
         top_p: only the most probable tokens of this total probability are drawn from; None: all.
         seed: decides the draws.
     """
+
+    default_temperature, welcome = 1.0, ""
+    commands = "/temperature X, /reset, /help or /quit"
+    repeats_input = False  # whether the user's words are printed in front of the model's
 
     def __init__(
         self,
         model: GPT,
         tokenizer: Tokenizer,
-        temperature: float = 0.8,
+        temperature: float | None = None,
         top_p: float | None = 0.95,
         seed: int = 0,
     ) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        self.temperature, self.top_p = temperature, top_p
+        self.model, self.tokenizer, self.top_p = model, tokenizer, top_p
+        self.temperature = self.default_temperature if temperature is None else temperature
         self.generator = torch.Generator().manual_seed(seed)
+        self.context_length = model.config.context_length
+        self.note = ""  # what to tell the user after the model has written
         self.reset()
 
-    def reset(self) -> None:
+    def command(self, line: str) -> str:
+        """Carry out a line like "/temperature 0.5"; what to tell the user."""
+        name, _, value = line.strip().partition(" ")
+        if name == "/reset":
+            return self.reset()
+        if name == "/temperature":
+            return self._set_temperature(value)
+        return self.welcome if name == "/help" else f"{name} is unknown; use {self.commands}"
+
+    def _set_temperature(self, value: str) -> str:
+        try:
+            temperature = float(value)
+        except ValueError:
+            temperature = -1.0
+        if not 0.0 <= temperature <= 10.0:
+            return f"temperature {value!r} is not allowed; use a number from 0 to 10"
+        self.temperature = temperature
+        return f"temperature is {temperature:g}"
+
+    def _tokens(self, prompt: list[int], n: int, stop: Iterable[int], ids: list[int]) -> Iterator[int]:
+        """Yield at most n tokens that follow the prompt, each of them added to `ids` before."""
+        draw = {"temperature": self.temperature, "top_p": self.top_p, "generator": self.generator}
+        for token in stream(self.model, prompt, n, stop=stop, **draw):
+            ids.append(token)
+            yield token
+
+    def _characters(self, tokens: Iterable[int]) -> Iterator[str]:
+        """The text of tokens as they come, whole characters at a time."""
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        for token in tokens:
+            if piece := decoder.decode(self.tokenizer.decode_bytes([token])):
+                yield piece
+        if piece := decoder.decode(b"", final=True):
+            yield piece
+
+
+class TextSession(Session):
+    """One text that the user and the model write in turns.
+
+    When the text fills the context, the model sees the last half of it, and more again as it grows.
+    """
+
+    default_temperature = 0.8
+    welcome = f"""This is a base model: it continues a text, it does not answer. The assistant comes with SFT.
+Begin a text; an empty line lets the model go on; Ctrl-C stops it, Ctrl-D ends.
+Commands: {Session.commands}"""
+    repeats_input = True
+
+    def reset(self) -> str:
         """Begin a new text."""
         self.ids = [self.tokenizer.end_of_text_id]
         self.ended = False
+        return "a new text begins"
 
     def write(self, text: str, max_new_tokens: int) -> Iterator[str]:
         """Add the user's text and yield the model's continuation, piece by piece, up to the end of the text.
@@ -60,86 +113,137 @@ class TextSession:
         if self.ended:
             self.reset()
         self.ids += self.tokenizer.encode(text)
-        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        while max_new_tokens > 0 and not self.ended:
-            window = self._window()
-            room = min(max_new_tokens, self.model.config.context_length - len(window))
+        yield from self._characters(self._continuation(max_new_tokens))
+        self.note = "[end of text]" if self.ended else ""
+
+    def _continuation(self, n_tokens: int) -> Iterator[int]:
+        length = self.context_length
+        while n_tokens > 0 and not self.ended:
+            window = self.ids if len(self.ids) < length else self.ids[-max(1, length // 2) :]
+            room = min(n_tokens, length - len(window))
             n_before = len(self.ids)
-            for token in self._stream(window, room):
-                self.ids.append(token)
-                if piece := decoder.decode(self.tokenizer.decode_bytes([token])):
-                    yield piece
-            written = len(self.ids) - n_before
-            self.ended = written < room
-            max_new_tokens -= written
-        if piece := decoder.decode(b"", final=True):
-            yield piece
-
-    def _window(self) -> list[int]:
-        """What the model sees of the text: all of it while a token more fits into the context."""
-        length = self.model.config.context_length
-        return self.ids if len(self.ids) < length else self.ids[-max(1, length // 2) :]
-
-    def _stream(self, window: list[int], n: int) -> Iterator[int]:
-        return stream(
-            self.model,
-            window,
-            n,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            stop=self.tokenizer.end_of_text_id,
-            generator=self.generator,
-        )
+            yield from self._tokens(window, room, [self.tokenizer.end_of_text_id], self.ids)
+            self.ended = len(self.ids) - n_before < room
+            n_tokens -= room
 
 
-def talk(session: TextSession, max_new_tokens: int) -> None:
-    """Read lines from the terminal and let the model go on with each, until /quit or the end of the input."""
-    print(WELCOME, file=sys.stderr)
+class ChatSession(Session):
+    """A conversation of the user with an assistant.
+
+    Where less than half of the context would be free for the answer, the oldest exchanges are forgotten. An answer
+    that was stopped stays in the conversation as far as it came; without any answer the message is forgotten too.
+    """
+
+    default_temperature = 0.3  # facts want the likeliest words, and a small model's second choices are poor
+    commands = f"/system TEXT, {Session.commands}"
+    welcome = f"""This is a small assistant: it knows little beyond its training texts, and it can be wrong.
+Write a message; Ctrl-C stops the answer, Ctrl-D ends.
+Commands: {commands}"""
+    system: str | None = None  # what the assistant is told before all messages
+
+    def reset(self) -> str:
+        """Begin a new conversation; the system message stays."""
+        self.messages: list[dict[str, str]] = []  # without the system's
+        self._has_told = False  # that exchanges are forgotten
+        return "a new conversation begins"
+
+    def command(self, line: str) -> str:
+        """Carry out a command; `/system TEXT` changes the system message, `/system` removes it."""
+        name, _, value = line.strip().partition(" ")
+        if name != "/system":
+            return super().command(line)
+        self.system = value.strip() or None
+        return f"the system message is: {self.system}" if self.system else "there is no system message"
+
+    def write(self, text: str, max_new_tokens: int) -> Iterator[str]:
+        """Yield the answer to a message, piece by piece, and keep both; ValueError: it is empty or too long."""
+        message, ids = {"role": "user", "content": text}, []
+        self.note = ""
+        prompt = self._prompt(message, max_new_tokens)
+        room = min(max_new_tokens, self.context_length + 1 - len(prompt))
+        pieces = self._characters(self._tokens(prompt, room, stop_ids(self.tokenizer), ids))
+        try:
+            yield next(pieces, "").removeprefix(BEFORE_CONTENT)
+            yield from pieces
+        finally:
+            if answer := answer_text(ids, self.tokenizer):
+                self.messages += [message, {"role": "assistant", "content": answer}]
+        if len(ids) == room:
+            self.note += f"[cut off after {room} tokens]"
+
+    def _prompt(self, message: dict[str, str], max_new_tokens: int) -> list[int]:
+        """The ids to answer; forgets the exchanges that have no room."""
+        if not message["content"].strip():
+            raise ValueError("the message is empty; write what the assistant shall answer")
+        length = self.context_length
+        before = [{"role": "system", "content": self.system}] if self.system else []
+        for start in range(0, len(self.messages) + 1, 2):
+            messages = [*before, *self.messages[start:], message]
+            ids = render_chat(messages, self.tokenizer, add_generation_prompt=True).ids
+            if len(ids) + min(max_new_tokens, length // 2) <= length:
+                break
+        if len(ids) > length:
+            with_system = " with the system message" if before else ""
+            raise ValueError(
+                f"the message has {len(ids)} tokens{with_system}, at most {length} fit; shorten it"
+            )
+        del self.messages[:start]
+        if start > 0 and not self._has_told:
+            self._has_told = True
+            self.note = f"[the model reads {length} tokens at most; the oldest messages are left out]\n"
+        return ids
+
+
+def open_session(artifact: Artifact, system: str | None = None, **settings: float | None) -> Session:
+    """A text with a base model, a conversation with one of a later stage; `settings` as in `Session`."""
+    if artifact.stage in _TEXT_STAGES:
+        if system is not None:
+            raise ValueError(f"a {artifact.stage} model takes no system message; leave it out, or choose sft")
+        return TextSession(artifact.model, artifact.tokenizer, **settings)
+    session = ChatSession(artifact.model, artifact.tokenizer, **settings)
+    session.system = system or None
+    return session
+
+
+def talk(session: Session, max_new_tokens: int) -> None:
+    """Read lines from the terminal and let the model write after each, until /quit or the end of the input."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  # arrow keys and earlier lines at the prompt; not on Windows
+    print(session.welcome, file=sys.stderr)
     while True:
         try:
             line = input("> ")
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             print(file=sys.stderr)
             return
-        if line.startswith("/"):
-            if line.strip() == "/quit":
-                return
-            print(_command(session, line), file=sys.stderr)
+        except KeyboardInterrupt:  # one that came too late for the answer must not end the program
+            print("\n[Ctrl-D ends]", file=sys.stderr)
             continue
+        if line.strip() == "/quit":
+            return
         try:
-            show(session, line, max_new_tokens)
+            if line.startswith("/"):
+                print(session.command(line), file=sys.stderr)
+            else:
+                show(session, line, max_new_tokens)
         except KeyboardInterrupt:
             print(" [stopped]", file=sys.stderr)
+        except ValueError as error:
+            print(error, file=sys.stderr)
 
 
-def show(session: TextSession, beginning: str, max_new_tokens: int) -> None:
-    """Print the beginning and its continuation, as it is written."""
-    print(beginning, end="", flush=True)
-    for piece in session.write(beginning, max_new_tokens):
-        print(printable(piece), end="", flush=True)
+def show(session: Session, text: str, max_new_tokens: int) -> None:
+    """Print what the model writes after the user's text, as it is written."""
+    if session.repeats_input:
+        print(text, end="", flush=True)
+    with contextlib.closing(session.write(text, max_new_tokens)) as pieces:
+        for piece in pieces:
+            print(printable(piece), end="", flush=True)
     print(flush=True)
-    if session.ended:
-        print(END_MARK, file=sys.stderr)
+    if session.note:
+        print(session.note.rstrip(), file=sys.stderr)
 
 
 def printable(text: str) -> str:
     """Text without control characters: a model's bytes must not steer the terminal."""
     return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)
-
-
-def _command(session: TextSession, line: str) -> str:
-    """Carry out a command; what to tell the user."""
-    name, _, value = line.strip().partition(" ")
-    if name == "/reset":
-        session.reset()
-        return "a new text begins"
-    if name == "/temperature":
-        try:
-            temperature = float(value)
-        except ValueError:
-            temperature = -1.0
-        if not 0.0 <= temperature <= 10.0:
-            return f"temperature {value!r} is not allowed; use a number from 0 to 10"
-        session.temperature = temperature
-        return f"temperature is {temperature:g}"
-    return WELCOME if name == "/help" else f"{name} is unknown; use /temperature X, /reset, /help or /quit"

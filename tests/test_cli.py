@@ -18,7 +18,6 @@ from minillm import __version__, cli, terminal
 from minillm.artifact import find_artifacts
 from minillm.cli import app
 from minillm.data.batches import PackedDocuments
-from minillm.terminal import TextSession, talk
 from minillm.text.tokenizer import Tokenizer
 
 TINY = [
@@ -34,7 +33,8 @@ TINY = [
         "model.d_ff=32",
     )
 ]
-SETTINGS = ["--preset=smoke", "--precision=fp32", "--compile=no", *TINY]
+MACHINE = ["--preset=smoke", "--precision=fp32", "--compile=no"]
+SETTINGS = [*MACHINE, "--stages=tokenizer,base", *TINY]
 TEXT = "".join(f"{n} hens sat on {n % 7} eggs, and the fox went home.\n" for n in range(150))
 
 
@@ -131,7 +131,7 @@ def test_info_shows_the_machine_and_what_is_trained(runs):
     assert "runtime" in result.out and "device cpu" in result.out and "base" in result.out
     facts = json.loads(minillm("info", "--preset=smoke", "--out", runs, "--json").out)
     assert [entry["stage"] for entry in facts["stages"]] == ["base", "tokenizer"]
-    assert facts["missing"] == ["tokenizer", "base"]  # those of the preset's own corpus
+    assert facts["missing"] == ["tokenizer", "base", "sft"]  # those of the preset's own corpus
 
 
 def test_import_is_light_and_the_module_is_the_program():
@@ -188,7 +188,7 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
     "arguments, message",
     [
         (["run", "--preset=huge"], "preset 'huge' is unknown; choose one of smoke, cpu, colab, gpu, auto"),
-        (["run", "--stages=base,rocket"], "stage 'rocket' is unknown; choose one of tokenizer, base"),
+        (["run", "--stages=base,rocket"], "stage 'rocket' is unknown; choose one of tokenizer, base, sft"),
         (["run", "--set=base.rows"], "write it like base.fit.steps=200"),
         (["run", "--set=base.rowz=3"], "has no setting 'rowz'; it has model, fit, rows"),
         (["run", "--set=base.rows=none"], "rows is 'none'"),
@@ -201,7 +201,7 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--compile=maybe"], "--compile is 'maybe'; choose one of auto, yes, no"),
         (["run", "--seed=-1"], "seed is -1"),
         (["run", "--corpus=missing.txt"], "corpus 'missing.txt' is not there; give a file, a folder"),
-        (["chat", "rocket"], "'rocket' is neither a stage (tokenizer, base) nor a folder"),
+        (["chat", "rocket"], "'rocket' is neither a stage (tokenizer, base, sft) nor a folder"),
         (["chat"], "no model has been trained"),
         (
             ["chat", "base", "--preset=smoke"],
@@ -352,86 +352,151 @@ def test_chat_refuses_what_is_not_whole(base):
 
 
 @pytest.fixture
-def session(runs) -> TextSession:
-    artifact = find_artifacts(runs)[0]
-    return TextSession(artifact.model, artifact.tokenizer)
+def assistant(base) -> Path:
+    """The artifact of a model that answers, after a fashion."""
+    summary = base / "summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"stage": "sft"}))
+    return base
 
 
-def scripted(tokens: list[int]):
-    """A stream that writes these tokens, then the end of the text."""
-    left = list(tokens)
-
-    def stream(model, prompt, max_new_tokens, **_):
-        for _ in range(max_new_tokens):
-            if not left:
-                return
-            yield left.pop(0)
-
-    return stream
-
-
-def test_a_session_streams_whole_characters_and_notices_the_end(session, monkeypatch):
-    monkeypatch.setattr(terminal, "stream", scripted(session.tokenizer.encode("né 茶!")))
-    assert "".join(session.write("a", 100)) == "né 茶!" and session.ended
-    monkeypatch.setattr(
-        terminal, "stream", scripted(list("茶".encode())[:2])
-    )  # cut in the middle of a character
-    assert list(session.write("b", 2)) == ["\ufffd"] and not session.ended
-    assert session.ids[:2] == [session.tokenizer.end_of_text_id, ord("b")]  # a new text began
-
-
-def test_a_session_never_exceeds_the_context(session, monkeypatch):
-    lengths = []
+def scripted(monkeypatch, text: str) -> list[str]:
+    """Let each model write this text; the prompts that it is given."""
+    prompts = []
 
     def stream(model, prompt, max_new_tokens, **_):
-        lengths.append((len(prompt), max_new_tokens))
-        yield from [ord("x")] * max_new_tokens
+        prompts.append(bytes(token for token in prompt if token < 256).decode())
+        yield from text.encode()
 
     monkeypatch.setattr(terminal, "stream", stream)
-    assert "".join(session.write("", 100)) == "x" * 100
-    context = session.model.config.context_length
-    assert all(0 < n < context and n + new <= context for n, new in lengths)
-    assert sum(new for _, new in lengths) == 100
+    return prompts
 
 
-def test_talking_in_turns(session, monkeypatch, capsys):
-    lines = iter(["A hen", "/temperature 0", "/temperature hot", "/reset", "/dance", "/help", "", "/quit"])
-    monkeypatch.setattr("builtins.input", lambda _: next(lines))
-    monkeypatch.setattr(terminal, "stream", scripted(session.tokenizer.encode(" sat.")))
-    talk(session, 20)
-    out, err = capsys.readouterr()
-    assert out.startswith("A hen sat.\n") and session.temperature == 0.0
-    assert err.startswith("This is a base model: it continues a text, it does not answer.")
-    for message in (
-        "[end of text]",
-        "temperature is 0",
-        "temperature 'hot' is not allowed",
-        "a new text begins",
-    ):
-        assert message in err
-    assert "/dance is unknown; use /temperature X" in err
+def test_chat_answers_a_prompt_once_with_nothing_but_the_answer_on_stdout(assistant, monkeypatch):
+    prompts = scripted(monkeypatch, " Ada.")
+    result = minillm("chat", assistant, "-p", "xyz?")
+    assert (result.status, result.out) == (0, "Ada.\n")
+    assert result.err.startswith("sft from ") and prompts == [" xyz?"]
 
 
-def test_ctrl_c_stops_the_writing_and_then_the_talk(session, monkeypatch, capsys):
-    lines = iter(["A hen"])
+def test_chat_answers_a_piped_message(assistant, monkeypatch):
+    prompts = scripted(monkeypatch, " Ada.")
+    result = minillm("chat", assistant, "--system=qq", input="xyz?\n")
+    assert (result.status, result.out, prompts) == (0, "Ada.\n", [" qq xyz?"])
 
-    def read(_):
-        for line in lines:
-            return line
+
+def test_chat_samples_from_a_real_model_with_the_settings_given(assistant):
+    arguments = ["chat", assistant, "--max-tokens=8", "--prompt=7 hens"]
+    once, again = minillm(*arguments, "--temperature=2"), minillm(*arguments, "--temperature=2")
+    other = minillm(*arguments, "--temperature=2", "--seed=1")
+    assert once.status == 0 and once.out == again.out != other.out
+
+
+def test_chat_refuses_what_an_assistant_cannot_answer(assistant, runs):
+    assert "the message is empty; write what" in refused("chat", assistant, input="")
+    line = refused("chat", assistant, "--prompt", "hens and foxes " * 50)
+    assert "at most 32 fit; shorten it" in line
+    line = refused("chat", "base", "--out", runs, "--system=Be kind.", "--prompt=a")
+    assert "a base model takes no system message; leave it out, or choose sft" in line
+
+
+def test_ctrl_c_ends_a_single_answer_without_advice_on_training(assistant, monkeypatch):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    def stream(*_, **__):
-        yield ord("x")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("builtins.input", read)
-    monkeypatch.setattr(terminal, "stream", stream)
-    talk(session, 20)
-    out, err = capsys.readouterr()
-    assert out == "A henx" and "[stopped]" in err
+    monkeypatch.setattr(terminal, "stream", interrupted)
+    result = minillm("chat", assistant, "--prompt=a")
+    assert result.status == 130 and result.err.endswith("minillm: stopped\n")
 
 
-def test_control_characters_do_not_reach_the_terminal(session, monkeypatch, capsys):
-    monkeypatch.setattr(terminal, "stream", scripted(list(b"a\x1b[31m\n\tb")))
-    terminal.show(session, "", 20)
-    assert capsys.readouterr().out == "a\ufffd[31m\n\tb\n"
+# Fine-tuning and evaluation
+
+QUICK = [
+    *MACHINE,
+    "--set=corpus.n_documents=60",
+    "--set=corpus.n_validation=10",
+    "--set=base.fit.steps=2",
+    "--set=base.model.vocab_size=420",
+    "--set=base.model.d_model=16",
+    "--set=base.model.d_ff=32",
+    "--set=sft.fit.steps=3",
+    "--set=sft.corpus_documents=4",
+]
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory) -> Path:
+    """A folder of runs in which all stages are trained, hardly; tests must not change it."""
+    root = tmp_path_factory.mktemp("tuned")
+    result = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", root, "--json")
+    assert [entry["stage"] for entry in json.loads(result.out)["stages"]] == ["tokenizer", "base", "sft"]
+    return root
+
+
+def test_run_tells_how_many_tasks_are_done(tuned):
+    result = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned, "--json")
+    _, base, sft = json.loads(result.out)["stages"]
+    assert 0 <= base["task_accuracy"] <= 1 and 0 <= sft["task_accuracy"] <= 1
+    assert {"accuracy", "gold_score", "val_loss", "corpus_loss", "forgetting", "ended_share"} <= sft.keys()
+    table = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned).out
+    assert "of the tasks right" in table
+
+
+def test_own_conversations(tuned, tmp_path):
+    """The base model is found again; only the fine-tuning is new."""
+    path = tmp_path / "mine.jsonl"
+    turns = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A hen."}]
+    path.write_text(f"{json.dumps({'messages': turns})}\n" * 8)
+    result = minillm("run", *QUICK, "--sft", path, "--out", tuned, "--json")
+    _, base, sft = json.loads(result.out)["stages"]
+    assert base["cached"] is True and sft["cached"] is False
+    assert sft["conversations"] == 7
+    assert "task_accuracy" not in sft, "the tasks of the micro-world say nothing of other conversations"
+    card = (Path(sft["path"]) / "README.md").read_text()
+    assert "local conversations: mine.jsonl (8 conversations)" in card
+
+
+def test_bad_conversations(tuned, tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"messages": []}\n')
+    assert "mine.jsonl, line 1" in refused("run", *QUICK, "--sft", path, "--out", tuned)
+    assert "conversations 'no.jsonl': no .jsonl file is there" in refused("run", *QUICK, "--sft", "no.jsonl")
+
+
+def test_eval_compares_models_on_the_same_tasks(tuned):
+    result = minillm("eval", "base", "sft", "--out", tuned, "-n", 2, "--json")
+    report = json.loads(result.out)
+    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft"]
+    for entry in report["stages"]:
+        assert {
+            "task_accuracy",
+            "accuracy",
+            "gold_score",
+            "parts",
+            "bleu",
+            "world_loss",
+            "sampled",
+        } <= entry.keys()
+        assert entry["sampled"]["temperature"] == 0.8
+        assert len(entry["accuracy"]) == 10
+    (win,) = report["win_rates"]
+    assert (win["stage"], win["against"]) == ("sft", "base")
+    assert win["low"] <= win["rate"] <= win["high"]
+    assert 15 <= win["wins"] + win["ties"] + win["losses"] <= 20, (
+        "prompts too long for the context are left out"
+    )
+
+
+def test_eval_prints_a_table(tuned):
+    result = minillm("eval", "sft", "sft", "--out", tuned, "-n", 1)
+    for word in ("held-out tasks", "village", "all, sampled", "judge's mean score", "BLEU", "wins 50.0%"):
+        assert word in result.out, result.out
+
+
+def test_eval_takes_all_models_that_are_there(tuned):
+    report = json.loads(minillm("eval", "--out", tuned, "-n", 1, "--json").out)
+    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft"]
+
+
+def test_eval_refuses_what_is_not_there(tmp_path):
+    assert "no base has been trained in" in refused("eval", "--out", tmp_path)
+    assert "neither a stage (tokenizer, base, sft) nor a folder" in refused("eval", "nothing")

@@ -216,7 +216,7 @@ def test_the_tokenizer_stage_has_no_model(trained):
     "arguments, message",
     [
         ({"preset": "huge"}, "preset 'huge' is unknown; choose one of smoke, cpu, colab, gpu, auto"),
-        ({"sead": 1}, "smoke has no setting 'sead'; it has name, corpus, base, seed"),
+        ({"sead": 1}, "smoke has no setting 'sead'; it has name, corpus, base, conversations, sft, seed"),
         ({"base": {"fit": {"stepz": 1}}}, "smoke.base.fit has no setting 'stepz'; it has steps"),
         ({"base": {"fit": {"steps": 0}}}, "steps is 0"),
         ({"base": {"model": {"n_head": 3}}}, "n_head=3"),
@@ -231,7 +231,7 @@ def test_wrong_settings_are_told_in_one_line(arguments, message):
 
 
 def test_an_unknown_stage_is_refused(course):
-    with pytest.raises(ValueError, match="stage 'rocket' is unknown; choose one of tokenizer, base"):
+    with pytest.raises(ValueError, match="stage 'rocket' is unknown; choose one of tokenizer, base, sft"):
         course.stage("rocket")
 
 

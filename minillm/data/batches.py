@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -55,12 +55,24 @@ class Batch:
 class TokenDocuments:
     """Tokenized documents in one flat array `eot doc eot doc eot`, 2 bytes a token while the ids allow it.
 
+    Args:
+        token_documents: token ids of each document, without the end-of-text tokens around it.
+        end_of_text_id: id of the control token between documents.
+        loss_masks: for each document, which of its tokens and of the end-of-text token after them are predicted
+            (n + 1 booleans for n tokens); None: all.
+
     Attributes:
         flat: uint16 or uint32 (tokens + documents + 1,).
         offsets: int64 (documents + 1,), where each document's leading eot stands.
+        is_target: bool (tokens + documents + 1,), which places of `flat` are predicted; None: all but the first.
     """
 
-    def __init__(self, token_documents: Iterable[list[int]], end_of_text_id: int):
+    def __init__(
+        self,
+        token_documents: Iterable[list[int]],
+        end_of_text_id: int,
+        loss_masks: Iterable[Sequence[bool]] | None = None,
+    ):
         flat, offsets = array("I", [end_of_text_id]), array("q", [0])
         for number, tokens in enumerate(token_documents):
             try:
@@ -76,14 +88,26 @@ class TokenDocuments:
         self.flat = wide.astype(np.uint16) if wide.max() <= np.iinfo(np.uint16).max else wide
         self.offsets = np.frombuffer(offsets, dtype=np.int64)
         self.end_of_text_id = end_of_text_id
+        self.is_target = None if loss_masks is None else self._joined(loss_masks)
+
+    def _joined(self, loss_masks: Iterable[Sequence[bool]]) -> np.ndarray:
+        """The masks of all documents one after another, as long as `flat`."""
+        masks = [np.zeros(1, dtype=bool), *(np.asarray(mask, dtype=bool) for mask in loss_masks)]
+        lengths = [len(mask) for mask in masks[1:]]
+        if lengths != np.diff(self.offsets).tolist():
+            raise ValueError(
+                "loss_masks do not fit the documents; give one mask for each document, with an entry for each token "
+                "and one for the end-of-text token after them"
+            )
+        return np.concatenate(masks)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @property
     def n_predictions(self) -> int:
-        """Tokens to predict: every token of every document and one end token each."""
-        return len(self.flat) - 1
+        """Tokens to predict: by default every token of every document and one end token each."""
+        return len(self.flat) - 1 if self.is_target is None else int(self.is_target.sum())
 
     def segments(self, context_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Cut the documents into windows of at most `context_length` columns.
@@ -234,6 +258,8 @@ def _fill_rows(documents: TokenDocuments, rows: list[list[tuple[int, int]]], wid
             span = slice(column, column + length)
             ids[row, span] = documents.flat[start : start + length]
             targets[row, span] = documents.flat[start + 1 : start + length + 1]
+            if documents.is_target is not None:
+                targets[row, span][~documents.is_target[start + 1 : start + length + 1]] = IGNORE_INDEX
             document_ids[row, span] = number
             column += length
     alone = all(len(segments) <= 1 for segments in rows)

@@ -1,14 +1,18 @@
-"""Documents in files: plain text, JSON lines, parquet; each mistake in a file is named with its place."""
+"""Documents and conversations in files; each mistake in a file is named with its place."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["SUFFIXES", "read_documents"]
+from minillm.text.chat import Message, check_messages
+
+__all__ = ["CONVERSATION_SUFFIXES", "SUFFIXES", "read_conversations", "read_documents"]
 
 SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
+CONVERSATION_SUFFIXES = (".jsonl",)
 
 
 def read_documents(path: Path, text_key: str) -> Iterator[str]:
@@ -50,35 +54,59 @@ def _decode(path: Path, raw: bytes, offset: int = 0, line: int = 1) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
+def read_conversations(path: Path) -> Iterator[list[Message]]:
+    """The conversations of a .jsonl file: a JSON object a line, its key `messages` a list of messages.
+
+    Raises:
+        ValueError: the file is binary, not UTF-8 or not JSON lines, or a conversation is refused by `check_messages` or
+            has no answer; the message names the line.
+    """
+    example = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
+    for number, row in _json_rows(path, "messages", example):
+        try:
+            check_messages(row["messages"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        if not any(message["role"] == "assistant" for message in row["messages"]):
+            raise ValueError(
+                f"{path}, line {number} has no message of the assistant, so nothing to learn; add one"
+            )
+        yield [{"role": message["role"], "content": message["content"]} for message in row["messages"]]
+
+
 def _read_jsonl(path: Path, text_key: str) -> Iterator[str]:
+    example = f'{{"{text_key}": "..."}}'
+    for number, row in _json_rows(path, text_key, example):
+        if not isinstance(row[text_key], str):
+            kind = type(row[text_key]).__name__
+            raise ValueError(
+                f"{path}, line {number}: {text_key!r} is a {kind}; each line must be a JSON object such as {example}"
+            )
+        yield row[text_key]
+
+
+def _json_rows(path: Path, key: str, example: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The number and the JSON object of every line that is not empty; each has the key."""
+    expected = f"each line must be a JSON object such as {example}"
     offset = 0
     with open(path, "rb") as file:
         for number, raw in enumerate(file, start=1):
             line = _decode(path, raw, offset, number).strip()
             offset += len(raw)
-            if line:
-                yield _json_text(path, number, line, text_key)
-
-
-def _json_text(path: Path, number: int, line: str, text_key: str) -> str:
-    example = f'each line must be a JSON object such as {{"{text_key}": "..."}}'
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path}, line {number} is not JSON ({error.msg}, column {error.colno}); {example}"
-        ) from None
-    if not isinstance(row, dict):
-        raise ValueError(f"{path}, line {number} is a {type(row).__name__}; {example}")
-    if text_key not in row:
-        raise ValueError(
-            f"{path}, line {number} has no key {text_key!r}, only {', '.join(row) or 'none'}; {example}"
-        )
-    if not isinstance(row[text_key], str):
-        raise ValueError(
-            f"{path}, line {number}: {text_key!r} is a {type(row[text_key]).__name__}; {example}"
-        )
-    return row[text_key]
+            if not line:
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number} is not JSON ({error.msg}, column {error.colno}); {expected}"
+                ) from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}, line {number} is a {type(row).__name__}; {expected}")
+            if key not in row:
+                names = ", ".join(row) or "none"
+                raise ValueError(f"{path}, line {number} has no key {key!r}, only {names}; {expected}")
+            yield number, row
 
 
 def _read_parquet(path: Path, text_key: str) -> Iterator[str]:

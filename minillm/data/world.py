@@ -17,7 +17,16 @@ from dataclasses import dataclass
 from minillm.data import knowledge, scenes, village
 from minillm.data.grammar import Draws, Fact, RandomDraws, Scene, Word
 
-__all__ = ["TEST_SEED", "TRAIN_SEED", "VALIDATION_SEED", "Document", "World", "WorldEntropy"]
+__all__ = [
+    "FRESH",
+    "POOLS",
+    "TEST_SEED",
+    "TRAIN_SEED",
+    "VALIDATION_SEED",
+    "Document",
+    "World",
+    "WorldEntropy",
+]
 
 # Splits are seeds: documents of different seeds are independent draws from the same language.
 TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 0, 1, 2
@@ -37,7 +46,7 @@ _SPOTS = tuple(
     for what in ("bed", "oven", "door", "piano", "barrel")
 )
 
-_POOLS = {
+POOLS = {
     "hero": village.PEOPLE,
     "friend": village.PEOPLE,
     "thing": village.THINGS,
@@ -79,7 +88,7 @@ _POOLS = {
     "state": _words("asleep hungry wet singing lost dancing angry thirsty dizzy bored"),
 }
 
-_FRESH = frozenset({"manner"})
+FRESH = frozenset({"manner"})
 
 # Each kind of document: the function that writes it, and how often it is written, in parts of the sum.
 _KINDS: dict[str, tuple[Callable[[Scene], str], int]] = {
@@ -163,7 +172,7 @@ class World:
     def write(self, draws: Draws) -> Document:
         """Return the document that `draws` leads to."""
         kind = draws.weighted(self.weights)
-        scene = Scene(draws, _POOLS, fresh=_FRESH)
+        scene = Scene(draws, POOLS, fresh=FRESH)
         text = _KINDS[kind][0](scene)
         promises: tuple[str, ...] = ()
         if kind == "titled_story":

@@ -11,8 +11,10 @@ from minillm.figures.batches import (
     schedule_curve,
     sweep_curve,
 )
+from minillm.figures.chat import chat_boxes
 from minillm.figures.point_cloud import point_cloud
 from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_curve, token_bars
+from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
 from minillm.figures.text import show_source, token_boxes
 from minillm.figures.tokens import compression_bars, compression_curve, token_frequencies
@@ -31,9 +33,11 @@ __all__ = [
     "MARKERS",
     "PALETTE",
     "STYLE",
+    "accuracy_bars",
     "attention_maps",
     "batch_picture",
     "block_drawing",
+    "chat_boxes",
     "compression_bars",
     "compression_curve",
     "epoch_panels",
@@ -56,5 +60,6 @@ __all__ = [
     "token_boxes",
     "token_frequencies",
     "toy_space",
+    "trade_off",
     "word_map",
 ]

@@ -12,6 +12,7 @@ __all__ = [
     "ink",
     "show_source",
     "token_boxes",
+    "visible",
 ]
 
 _BOX = "display:inline-block;margin:1px;padding:0 4px;border-radius:3px;white-space:pre;line-height:1.6"
@@ -33,7 +34,7 @@ class TokenBoxes:
         )
 
     def __repr__(self) -> str:
-        return "\n".join(f"{label}: {'|'.join(map(_visible, row))}" for label, row in self.rows.items())
+        return "\n".join(f"{label}: {'|'.join(map(visible, row))}" for label, row in self.rows.items())
 
 
 def token_boxes(rows: Mapping[str, Sequence[bytes | str | int]]) -> TokenBoxes:
@@ -49,7 +50,8 @@ def token_boxes(rows: Mapping[str, Sequence[bytes | str | int]]) -> TokenBoxes:
     return TokenBoxes(rows)
 
 
-def _visible(piece: bytes | str | int) -> str:
+def visible(piece: bytes | str | int) -> str:
+    """A token as it is shown: see ``token_boxes``."""
     if not isinstance(piece, bytes):
         return str(piece)
     try:
@@ -61,7 +63,7 @@ def _visible(piece: bytes | str | int) -> str:
 def _box(piece: bytes | str | int, index: int) -> str:
     ordinary = _GROUNDS[index % len(_GROUNDS)], "#1a1a1a"
     ground, ink = {str: ("#333333", "#ffffff"), int: ("#e8e8e8", "#1a1a1a")}.get(type(piece), ordinary)
-    return f'<span style="{_BOX};background:{ground};color:{ink}">{html.escape(_visible(piece))}</span>'
+    return f'<span style="{_BOX};background:{ground};color:{ink}">{html.escape(visible(piece))}</span>'
 
 
 class SourceCode:

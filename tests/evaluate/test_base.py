@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from minillm import evaluate
 from minillm.data.knowledge import fixed_questions
 from minillm.data.world import TEST_SEED, World
+from minillm.evaluate import base as evaluate
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.text.tokenizer import Tokenizer
 

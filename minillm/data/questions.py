@@ -1,0 +1,276 @@
+"""What can be asked about what is always true: questions about villagers, strangers and the wide world.
+
+Templates are those of :mod:`minillm.data.grammar`. Training and test have different ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "AGAIN",
+    "FRAMES",
+    "PEOPLE_RELATIONS",
+    "STRANGERS",
+    "TEST_EVERY",
+    "WORLD_RELATIONS",
+    "Halves",
+    "Relation",
+    "Split",
+    "Templates",
+]
+
+Split = Literal["train", "test"]
+Templates = Sequence[str]
+TEST_EVERY = 4  # every fourth entity and pattern is kept for the test
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Templates for training, and others for the test."""
+
+    train: Templates
+    test: Templates
+
+    def __getitem__(self, split: Split) -> Templates:
+        return self.train if split == "train" else self.test
+
+
+# How a second question about the same person begins.
+AGAIN = Halves(("And {it}", "Now tell me: {it}", "Good. And {it}"), ("Also, {it}", "One more: {it}"))
+# Before and after a question.
+FRAMES = (
+    (
+        "",
+        "Please tell me: ",
+        "I have a question. ",
+        "Can you help me? ",
+        "Excuse me. ",
+        "A question: ",
+        "I wonder: ",
+        "Good morning! ",
+        "One more thing: ",
+        "Do you know this? ",
+    ),
+    ("", " I forgot.", " Thank you!", " Please tell me.", " I want to know it.", " Do you know?"),
+)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Something that can be asked about a subject.
+
+    Attributes:
+        phrase: names it, as in "the capital of {country}"; the patterns make questions of it.
+        own: further questions, of this relation alone.
+        short: the answer alone.
+        full: the answer as a sentence.
+        key: what a right answer must contain.
+        again: the question once more about the same person, who is now "he" or "she", without a beginning.
+    """
+
+    phrase: str
+    own: Halves
+    short: str
+    full: Templates
+    key: str
+    again: str = ""
+
+    @property
+    def questions(self) -> Halves:
+        """All ways to ask. Every relation keeps other patterns for the test."""
+        first = sum(map(ord, self.phrase)) % TEST_EVERY
+        made = [pattern.replace("{it}", self.phrase) for pattern in _PATTERNS]
+        test = made[first::TEST_EVERY]
+        return Halves((*self.own.train, *(q for q in made if q not in test)), (*self.own.test, *test))
+
+
+_PATTERNS = (
+    "What is {it}?",
+    "Tell me {it}.",
+    "Do you know {it}?",
+    "Can you tell me {it}?",
+    "I would like to know {it}.",
+    "Let me know {it}.",
+    "I forgot {it}. What is it?",
+    "{it}, please!",
+)
+
+PEOPLE_RELATIONS = (
+    Relation(
+        "the job of {hero}",
+        Halves(
+            ("What does {hero} do all day?", "What job does {hero} have?"), ("Which job does {hero} have?",)
+        ),
+        "The {hero.job}.",
+        ("{hero} is the {hero.job}.", "{hero} works as the {hero.job}."),
+        "{hero.job}",
+        "what is {hero.his} job?",
+    ),
+    Relation(
+        "the home of {hero}",
+        Halves(
+            ("Where does {hero} live?", "Where is the house of {hero}?", "Where can I find {hero}?"),
+            ("Where can I find the house of {hero}?", "Where is the home of {hero}?"),
+        ),
+        "{hero.home}.",
+        ("{hero} lives {hero.home}.", "The house of {hero} is {hero.home}."),
+        "{hero.home}",
+        "where does {hero.he} live?",
+    ),
+    Relation(
+        "the pet of {hero}",
+        Halves(
+            ("What pet does {hero} have?", "Which animal does {hero} have?"), ("Which pet does {hero} have?",)
+        ),
+        "{hero.pet.a}.",
+        ("{hero} has {hero.pet.a}.", "The pet of {hero} is {hero.pet.a}."),
+        "{hero.pet}",
+        "which pet does {hero.he} have?",
+    ),
+    Relation(
+        "the name of the pet of {hero}",
+        Halves(
+            ("What is the pet of {hero} called?", "How is the animal of {hero} called?"),
+            ("How is the pet of {hero} called?",),
+        ),
+        "{hero.pet_name}.",
+        ("The pet of {hero} is called {hero.pet_name}.", "It is called {hero.pet_name}."),
+        "{hero.pet_name}",
+        "what is {hero.his} pet called?",
+    ),
+    Relation(
+        "the favourite food of {hero}",
+        Halves(
+            ("What does {hero} love to eat?", "What food does {hero} like?", "What shall I cook for {hero}?"),
+            ("Which food does {hero} like?", "What does {hero} like to eat?"),
+        ),
+        "{hero.food}.",
+        ("{hero} loves {hero.food}.", "The favourite food of {hero} is {hero.food}."),
+        "{hero.food}",
+        "what does {hero.he} love to eat?",
+    ),
+    Relation(
+        "the favourite colour of {hero}",
+        Halves(
+            ("Which colour does {hero} like?", "What colour does {hero} love?"),
+            ("Which colour does {hero} love?", "What colour does {hero} like?"),
+        ),
+        "{hero.colour}.",
+        ("{hero} likes {hero.colour}.", "The favourite colour of {hero} is {hero.colour}."),
+        "{hero.colour}",
+        "which colour does {hero.he} like?",
+    ),
+    Relation(
+        "the hobby of {hero}",
+        Halves(
+            ("What does {hero} enjoy?", "What does {hero} like best?", "What does {hero} love to do?"),
+            ("What does {hero} like to do?", "What does {hero} enjoy best?"),
+        ),
+        "{hero.hobby}.",
+        ("{hero} enjoys {hero.hobby}.", "What {hero} likes best is {hero.hobby}."),
+        "{hero.hobby}",
+        "what does {hero.he} enjoy?",
+    ),
+    Relation(
+        "the name of the {hero.job}",
+        Halves(
+            ("Who is the {hero.job}?", "Who works as the {hero.job}?"),
+            ("Who is the {hero.job} of Pennywell?",),
+        ),
+        "{hero}.",
+        ("{hero} is the {hero.job}.", "The {hero.job} is {hero}."),
+        "{hero}",
+    ),
+)
+
+# Questions about the wide world; the slots are those of a subject of `minillm.data.tasks`.
+WORLD_RELATIONS = {
+    "sound": Relation(
+        "the sound of {animal.a}",
+        Halves(
+            ("What does {animal.a} say?", "What sound does {animal.a} make?"),
+            ("Which sound does {animal.a} make?",),
+        ),
+        "{animal.sound}.",
+        ("{animal.a} says {animal.sound}.",),
+        "{animal.sound}",
+    ),
+    "young": Relation(
+        "the name of the child of {animal.a}",
+        Halves(("What is the child of {animal.a} called?",), ("How is the child of {animal.a} called?",)),
+        "{animal.young.a}.",
+        ("The child of {animal.a} is called {animal.young.a}.",),
+        "{animal.young}",
+    ),
+    "sleeps": Relation(
+        "the home of {animal.a}",
+        Halves(
+            ("Where does {animal.a} sleep?", "Where does {animal.a} live?"), ("Where can {animal.a} sleep?",)
+        ),
+        "In a {animal.home}.",
+        ("{animal.a} sleeps in a {animal.home}.",),
+        "{animal.home}",
+    ),
+    "eats": Relation(
+        "the favourite food of {animal.a}",
+        Halves(
+            ("What does {animal.a} eat?", "What food does {animal.a} like?"),
+            ("What does {animal.a} like to eat?",),
+        ),
+        "{animal.food}.",
+        ("{animal.a} eats {animal.food}.",),
+        "{animal.food}",
+    ),
+    "capital": Relation(
+        "the capital of {country}",
+        Halves(("Which city is the capital of {country}?",), ("What city is the capital of {country}?",)),
+        "{capital}.",
+        ("The capital of {country} is {capital}.",),
+        "{capital}",
+    ),
+    "country": Relation(
+        "the country of {capital}",
+        Halves(("Where is {capital}?", "In which country is {capital}?"), ("Where can I find {capital}?",)),
+        "In {country}.",
+        ("{capital} is in {country}.",),
+        "{country}",
+    ),
+    "opposite": Relation(
+        "the opposite of {one}",
+        Halves(("Which word is the opposite of {one}?",), ("What word is the opposite of {one}?",)),
+        "{other}.",
+        ("The opposite of {one} is {other}.",),
+        "{other}",
+    ),
+    "colour": Relation(
+        "the colour of {coloured}",
+        Halves(
+            ("What colour is {coloured}?", "Which colour has {coloured}?"), ("Which colour is {coloured}?",)
+        ),
+        "{its_colour}.",
+        ("{coloured} is {its_colour}.",),
+        "{its_colour}",
+    ),
+    "after": Relation(
+        "what comes after {before}",
+        Halves(
+            ("What comes after {before}?", "What do we have after {before}?"), ("What is after {before}?",)
+        ),
+        "{after}.",
+        ("After {before} comes {after}.",),
+        "{after}",
+    ),
+}
+
+STRANGERS = Halves(
+    tuple(
+        "Zelda Boris Carmen Dagmar Edgar Fiona Gustav Helga Igor Jasmine Kurt Leila Marco Nadia Oscar Petra Ralf Sonia "
+        "Tobias Ursula Viktor Wanda Xaver Yusuf Zoe Anton Bella Cesar Diego Emil Farid Gloria Hector Isabel".split()
+    ),
+    tuple(
+        "Agnes Basil Cora Dimitri Esther Felix Gemma Hanna Ivan Judith Karl Lydia Milo Olga Paul Ruth".split()
+    ),
+)

@@ -1,0 +1,199 @@
+"""Instruction tasks: prompts with reference answers over the micro-world, and what makes an answer right.
+
+Train and test share neither templates nor people, things, places, animals, countries or sums, so that an answer to a
+test task cannot have been learned by heart in fine-tuning. Answers come in several styles: full, kind, curt, and some
+flawed ones (rude, repeated, or with something missing), so that there is something to choose from when preferences are
+learned.
+
+A task is a pure function of its split, a seed and an index, as the documents of the world are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minillm.data import phrases
+from minillm.data.families import FAMILIES, Draft, pools
+from minillm.data.grammar import RandomDraws, Scene
+from minillm.data.questions import Split
+from minillm.data.world import FRESH, TEST_SEED, TRAIN_SEED
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["FAMILIES", "STYLES", "Task", "Tasks", "held_out_tasks", "to_dataset"]
+
+STYLES = {"full": 50, "kind": 25, "curt": 15, "flawed": 10}  # parts of the sum in the training data
+_SYSTEM_IN = 8  # one conversation in so many has a system message
+_SECOND_TURN_IN = 6  # so does one that begins with another, short exchange
+# Families whose answers a system message can style, and those that a longer conversation begins with.
+_OBEYS = ("village", "world", "reading", "sentiment", "same")
+_OPENERS = ("greeting", "village", "world", "strangers")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A prompt, a reference answer, and what an answer is judged by.
+
+    Attributes:
+        family: which kind of task it is, one of `FAMILIES`.
+        messages: the conversation up to and with the user's prompt, as (role, content) pairs.
+        answer: the reference answer, in `style`.
+        keys: what a right answer contains, every one of them (compared without case).
+        rivals: what it does not contain: the answers to other questions of the kind.
+        style: of the answer: "full", "kind", "curt" or "flawed".
+        wanted: the style that the system message asks for; "" without one.
+    """
+
+    family: str
+    messages: tuple[tuple[str, str], ...]
+    answer: str
+    keys: tuple[str, ...]
+    rivals: tuple[str, ...] = ()
+    style: str = "full"
+    wanted: str = ""
+
+    @property
+    def prompt(self) -> list[dict[str, str]]:
+        """The conversation up to and with the user's prompt, in the usual `messages` format."""
+        return [{"role": role, "content": content} for role, content in self.messages]
+
+    @property
+    def question(self) -> str:
+        """The user's last message."""
+        return self.messages[-1][1]
+
+    @property
+    def conversation(self) -> list[dict[str, str]]:
+        """The prompt and the reference answer, in the usual `messages` format."""
+        return [*self.prompt, {"role": "assistant", "content": self.answer}]
+
+
+class Tasks:
+    """An endless supply of tasks of one split.
+
+    Args:
+        split: "train" or "test".
+        families: write only these families (all by default), in the same proportions to one another.
+        steps: whether sums are worked out step by step; False gives the bare result.
+
+    Raises:
+        ValueError: an unknown split or family.
+
+    >>> Tasks("test", ["world"]).task(seed=2, index=0).question == Tasks("test", ["world"]).task(2, 0).question
+    True
+    """
+
+    def __init__(self, split: Split, families: Iterable[str] | None = None, *, steps: bool = True) -> None:
+        if split not in ("train", "test"):
+            raise ValueError(f'split={split!r}: choose "train" or "test"')
+        chosen = tuple(FAMILIES) if families is None else tuple(families)
+        unknown = [family for family in chosen if family not in FAMILIES]
+        if unknown or not chosen:
+            raise ValueError(f"families={list(chosen)!r}: choose at least one of {', '.join(FAMILIES)}")
+        self.split, self.steps = split, steps
+        self.weights = {family: FAMILIES[family][1] for family in chosen}
+
+    @property
+    def seed(self) -> int:
+        """The seed of the split."""
+        return TRAIN_SEED if self.split == "train" else TEST_SEED
+
+    def task(self, seed: int, index: int) -> Task:
+        """Return task number `index` of the stream `seed`: the same on every machine."""
+        draws = RandomDraws(seed, index)
+        family = draws.weighted(self.weights)
+        draft = self._draft(family, draws)
+        has_system = family in _OBEYS and draws.choose(range(_SYSTEM_IN)) == 0
+        wanted = draws.choose(tuple(phrases.SYSTEM)) if has_system else ""
+        style = draws.weighted(STYLES)
+        if wanted or self.split == "test":
+            style = wanted or "full"
+        messages: list[tuple[str, str]] = []
+        if wanted:
+            messages.append(("system", draws.choose(phrases.SYSTEM[wanted][self.split])))
+        messages += draft.history
+        if not draft.history and family in _OBEYS and draws.choose(range(_SECOND_TURN_IN)) == 0:
+            first = self._draft(draws.choose(_OPENERS), draws)
+            messages += [
+                *first.history,
+                ("user", first.prompt),
+                ("assistant", _styled(first, wanted or "full", draws)),
+            ]
+        messages.append(("user", draft.prompt))
+        answer = _styled(draft, style, draws)
+        return Task(family, tuple(messages), answer, draft.keys, draft.rivals, style, wanted)
+
+    def _draft(self, family: str, draws: RandomDraws) -> Draft:
+        scene = Scene(draws, pools(self.split), fresh=FRESH)
+        draft = FAMILIES[family][0](scene, self.split)
+        if family == "arithmetic" and not self.steps:
+            result = f"The answer is {draft.keys[0]}."
+            draft = Draft(draft.prompt, result, result, draft.keys)
+        return draft
+
+    def tasks(self, n: int, seed: int | None = None, start: int = 0) -> Iterator[Task]:
+        """Yield tasks `start` ... `start + n - 1` of a stream, by default that of the split."""
+        seed = self.seed if seed is None else seed
+        return (self.task(seed, index) for index in range(start, start + n))
+
+
+def held_out_tasks(n: int, families: Iterable[str] | None = None, seed: int = TEST_SEED) -> list[Task]:
+    """The tasks that every model of the course is tested on: `n` different prompts of each family."""
+    found: list[Task] = []
+    for family in FAMILIES if families is None else families:
+        tasks, seen, index = Tasks("test", [family]), set(), 0
+        while len(seen) < n and index < 50 * n:  # a family of few prompts has no more
+            task = tasks.task(seed, index)
+            index += 1
+            if task.messages not in seen:
+                seen.add(task.messages)
+                found.append(task)
+    return found
+
+
+def to_dataset(tasks: Iterable[Task]) -> Dataset:
+    """The conversations as a `datasets.Dataset` with the columns `messages` and `family`.
+
+    Raises:
+        ImportError: the package `datasets` is missing.
+    """
+    from datasets import Dataset
+
+    tasks = list(tasks)
+    return Dataset.from_dict(
+        {"messages": [task.conversation for task in tasks], "family": [task.family for task in tasks]}
+    )
+
+
+# -- styles -----------------------------------------------------------------------------------------------------------
+
+
+def _styled(draft: Draft, style: str, draws: RandomDraws) -> str:
+    """The answer of a draft in one of the styles."""
+    if style == "curt":
+        return draft.short
+    if style == "kind":
+        return f"{draft.full} {draft.kind or draws.choose(phrases.KIND_ENDINGS)}"
+    if style == "flawed":
+        return draft.flawed or draws.choose(_FLAWS)(draft, draws)
+    return draft.full
+
+
+def _rude(draft: Draft, draws: RandomDraws) -> str:
+    return f"{draws.choose(phrases.RUDE)} {draft.full}"
+
+
+def _repeated(draft: Draft, draws: RandomDraws) -> str:
+    return f"{draft.full} {draft.full}"
+
+
+def _wandering(draft: Draft, draws: RandomDraws) -> str:
+    return f"{draft.full} {draws.choose(phrases.ASIDES)}"
+
+
+_FLAWS = (_rude, _repeated, _wandering)
+
+held_out = held_out_tasks

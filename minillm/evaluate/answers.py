@@ -1,0 +1,211 @@
+"""Answers of a model to tasks, judged: the same prompts for every stage, greedy or sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from minillm.data.judge import WEIGHTS, Judge, Verdict
+from minillm.data.tasks import FAMILIES, Task, Tasks, held_out_tasks
+from minillm.evaluate.base import complete
+from minillm.evaluate.compare import bleu, text_statistics
+from minillm.model.gpt import GPT
+from minillm.model.sampling import generate
+from minillm.text.chat import Message, answer_text, render_chat, stop_ids
+from minillm.text.tokenizer import Tokenizer
+
+__all__ = ["Answer", "Report", "answer_prompts", "answer_tasks", "evaluate_tasks", "few_shot_accuracy"]
+
+BATCH = 64  # prompts answered at once
+TASKS_PER_FAMILY = 40  # that every stage of the course is tested on
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered.
+
+    Attributes:
+        text: the answer, without its end token.
+        ids: its token ids.
+        ended: whether the model ended it; False where the context or the limit cut it off.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    ended: bool
+
+
+def answer_prompts(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Sequence[Message]],
+    max_new_tokens: int | None = None,
+    temperature: float = 0.0,
+    *,
+    seed: int = 0,
+    top_p: float | None = None,
+) -> list[Answer]:
+    """Answer conversations that end with the user's message.
+
+    Args:
+        prompts: of each conversation the messages so far.
+        max_new_tokens: tokens of an answer at most; None: what the context has room for.
+        temperature: 0 takes the most probable token each time.
+        seed: decides the draws.
+        top_p: only the most probable tokens of this total probability are drawn from; None: all.
+    Raises:
+        ValueError: a prompt leaves no room for an answer.
+    """
+    encoded = [render_chat(messages, tokenizer, add_generation_prompt=True).ids for messages in prompts]
+    context_length = model.config.context_length
+    if encoded and (longest := max(map(len, encoded))) >= context_length:
+        raise ValueError(
+            f"a prompt has {longest} tokens, the context_length is {context_length}; shorten it so that an answer fits"
+        )
+    answers: list[Answer | None] = [None] * len(encoded)
+    generator = torch.Generator().manual_seed(seed)
+    stop = stop_ids(tokenizer)
+    by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
+    for first in range(0, len(by_length), BATCH):
+        numbers = by_length[first : first + BATCH]
+        room = context_length - len(encoded[numbers[-1]])
+        limit = room if max_new_tokens is None else min(room, max_new_tokens)
+        rows = [encoded[number] for number in numbers]
+        new = generate(model, rows, limit, temperature, top_p=top_p, stop=stop, generator=generator)
+        for number, ids in zip(numbers, new, strict=True):
+            answers[number] = Answer(answer_text(ids, tokenizer), tuple(ids), len(ids) < limit)
+    return answers
+
+
+@dataclass(frozen=True)
+class Report:
+    """A model's answers to tasks with the judge's verdicts.
+
+    Attributes:
+        tasks: what was asked.
+        answers: what the model said.
+        verdicts: what the judge says of it.
+    """
+
+    tasks: tuple[Task, ...]
+    answers: tuple[Answer, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @cached_property
+    def accuracy(self) -> dict[str, float]:
+        """Share of tasks done (0-1), by family."""
+        return {
+            family: _mean(
+                v.is_correct for t, v in zip(self.tasks, self.verdicts, strict=True) if t.family == family
+            )
+            for family in dict.fromkeys(task.family for task in self.tasks)
+        }
+
+    @property
+    def task_accuracy(self) -> float:
+        """The mean of the families' accuracies (0-1): every family counts the same."""
+        return _mean(self.accuracy.values())
+
+    @property
+    def scores(self) -> list[float]:
+        """The judge's score of each answer (0-1)."""
+        return [verdict.score for verdict in self.verdicts]
+
+    @property
+    def gold_score(self) -> float:
+        """The judge's mean score (0-1)."""
+        return _mean(self.scores)
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """The mean mark of each part of the judge's rubric (0-1)."""
+        return {name: _mean(verdict.parts[name] for verdict in self.verdicts) for name in WEIGHTS}
+
+    def figures(self) -> dict[str, Any]:
+        """The key figures, as JSON values."""
+        statistics = text_statistics(self.answers)
+        references = [task.answer for task in self.tasks]
+        return {
+            "task_accuracy": self.task_accuracy,
+            "accuracy": self.accuracy,
+            "gold_score": self.gold_score,
+            "parts": self.parts,
+            "mean_tokens": statistics.mean_tokens,
+            "ended_share": statistics.ended_share,
+            "repeated_share": statistics.repeated_share,
+            "distinct_bigrams": statistics.distinct_bigrams,
+            "bleu": bleu([answer.text for answer in self.answers], references),
+        }
+
+
+def _mean(values: Any) -> float:
+    values = list(values)
+    return sum(values) / len(values) if values else 0.0
+
+
+def answer_tasks(
+    model: GPT, tokenizer: Tokenizer, tasks: Sequence[Task], temperature: float = 0.0, **options: Any
+) -> Report:
+    """Let a model answer tasks, and the judge mark the answers; `options` are those of `answer_prompts`."""
+    answers = answer_prompts(
+        model, tokenizer, [task.prompt for task in tasks], temperature=temperature, **options
+    )
+    judge = Judge()
+    verdicts = [judge(task, a.text, ended=a.ended) for task, a in zip(tasks, answers, strict=True)]
+    return Report(tuple(tasks), tuple(answers), tuple(verdicts))
+
+
+def evaluate_tasks(
+    model: GPT, tokenizer: Tokenizer, n: int = TASKS_PER_FAMILY, temperature: float = 0.0, **options: Any
+) -> Report:
+    """A model's report on the course's held-out tasks, `n` of each family, those that fit its context."""
+    context_length = model.config.context_length
+    tasks = [
+        task
+        for task in held_out_tasks(n)
+        if len(render_chat(task.prompt, tokenizer, add_generation_prompt=True).ids) < context_length
+    ]
+    return answer_tasks(model, tokenizer, tasks, temperature, **options)
+
+
+def few_shot_accuracy(
+    model: GPT, tokenizer: Tokenizer, shots: int, n: int = TASKS_PER_FAMILY
+) -> dict[str, float]:
+    """How a base model does when the tasks are written as plain text, after solved examples of the same family.
+
+    A prompt is `Question: ...` and `Answer:` for each example and then for the task; what the model writes up to the
+    end of the line is its answer. Fewer examples are given where the context is full.
+
+    Args:
+        shots: examples before each task, from the training split.
+        n: tasks of each family.
+    Returns:
+        share of tasks done (0-1), by family.
+    """
+    judge = Judge()
+    accuracy = {}
+    for family in FAMILIES:
+        tasks = held_out_tasks(n, [family])
+        examples = [task for task in Tasks("train", [family]).tasks(20 * (shots + 1)) if task.style == "full"]
+        room = model.config.context_length - (110 if family == "story" else 45)
+        prompts = [_as_text(task, examples, shots, tokenizer, room) for task in tasks]
+        texts = complete(model, tokenizer, prompts, model.config.context_length)
+        texts = [text.strip().partition("\n")[0] for text in texts]
+        accuracy[family] = _mean(judge(t, text).is_correct for t, text in zip(tasks, texts, strict=True))
+    return accuracy
+
+
+def _as_text(task: Task, examples: Sequence[Task], shots: int, tokenizer: Tokenizer, room: int) -> str:
+    """The task as plain text after as many examples as are asked for and fit into `room` tokens."""
+    asked = " ".join(message["content"] for message in task.prompt)
+    lines = [f"Question: {asked}\nAnswer:"]
+    for example in examples[:shots]:
+        longer = [f"Question: {example.question}\nAnswer: {example.answer}", *lines]
+        if len(tokenizer.encode("\n".join(longer))) > room:
+            break
+        lines = longer
+    return "\n".join(lines)
