@@ -83,7 +83,7 @@ PRESETS: dict[str, Preset] = {
                 rows=17,
             ),
             TaskConversations(n_train=30_000),
-            SFTConfig(_adamw(steps=900), rows=16),
+            SFTConfig(_adamw(steps=900), rows=17),
         ),
         Preset(  # a free T4: 15 M parameters
             "colab",

@@ -35,7 +35,10 @@ from dataclasses import dataclass
 
 import torch
 
-from minillm.data.answers import (
+from minillm.data.phrases import KIND_ENDINGS, KIND_OFFERS, RUDE
+from minillm.data.tasks import Task
+from minillm.data.village import NUMBERS, PEOPLE
+from minillm.data.wording import (
     FRIENDLY,
     GLUE,
     RUDENESS,
@@ -46,9 +49,6 @@ from minillm.data.answers import (
     says,
     words_of,
 )
-from minillm.data.phrases import KIND_ENDINGS, KIND_OFFERS, RUDE
-from minillm.data.tasks import Task
-from minillm.data.village import NUMBERS, PEOPLE
 
 __all__ = ["WEIGHTS", "Judge", "Verdict", "noisy_ranking"]
 

@@ -27,10 +27,10 @@ __all__ = ["FAMILIES", "STYLES", "Task", "Tasks", "held_out_tasks", "to_dataset"
 
 STYLES = {"full": 50, "kind": 25, "curt": 15, "flawed": 10}  # parts of the sum in the training data
 _SYSTEM_IN = 8  # one conversation in so many has a system message
-_SECOND_TURN_IN = 6  # so does one that begins with another, short exchange
-# Families whose answers a system message can style, and those that a longer conversation begins with.
+_EARLIER = {"0": 82, "1": 10, "2": 5, "3": 3}  # exchanges before the task, in parts of the sum
+# Families whose answers a system message can style, and those that come up earlier in a longer conversation.
 _OBEYS = ("village", "world", "reading", "sentiment", "same")
-_OPENERS = ("greeting", "village", "world", "strangers")
+_OPENERS = ("greeting", "village", "world", "strangers", "refusal", "arithmetic")
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,18 @@ class Tasks:
         messages: list[tuple[str, str]] = []
         if wanted:
             messages.append(("system", draws.choose(phrases.SYSTEM[wanted][self.split])))
-        messages += draft.history
-        if not draft.history and family in _OBEYS and draws.choose(range(_SECOND_TURN_IN)) == 0:
-            first = self._draft(draws.choose(_OPENERS), draws)
-            messages += [
-                *first.history,
-                ("user", first.prompt),
-                ("assistant", _styled(first, wanted or "full", draws)),
-            ]
-        messages.append(("user", draft.prompt))
+        if not draft.history and family != "story":
+            for _ in range(int(draws.weighted(_EARLIER))):
+                messages += self._exchange(draws, wanted)
+        messages += [*draft.history, ("user", draft.prompt)]
         answer = _styled(draft, style, draws)
         return Task(family, tuple(messages), answer, draft.keys, draft.rivals, style, wanted)
+
+    def _exchange(self, draws: RandomDraws, wanted: str) -> list[tuple[str, str]]:
+        """Another task and its answer, for the earlier part of a conversation."""
+        draft = self._draft(draws.choose(_OPENERS), draws)
+        answer = _styled(draft, wanted or draws.choose(("full", "kind")), draws)
+        return [*draft.history, ("user", draft.prompt), ("assistant", answer)]
 
     def _draft(self, family: str, draws: RandomDraws) -> Draft:
         scene = Scene(draws, pools(self.split), fresh=FRESH)
@@ -195,5 +196,3 @@ def _wandering(draft: Draft, draws: RandomDraws) -> str:
 
 
 _FLAWS = (_rude, _repeated, _wandering)
-
-held_out = held_out_tasks

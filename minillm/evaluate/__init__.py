@@ -39,5 +39,3 @@ __all__ = [
     "titles",
     "win_rate",
 ]
-
-answer = answer_prompts

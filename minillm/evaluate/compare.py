@@ -62,7 +62,8 @@ def win_rate(scores: Sequence[float], others: Sequence[float], tie: float = 1e-9
     z = 1.959963984540054  # the normal distribution has 95 % of its mass within so many standard deviations
     middle = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    return WinRate(rate, max(0.0, middle - half), min(1.0, middle + half), wins, n - wins - losses, losses)
+    low, high = min(rate, max(0.0, middle - half)), max(rate, min(1.0, middle + half))  # but for rounding
+    return WinRate(rate, low, high, wins, n - wins - losses, losses)
 
 
 @dataclass(frozen=True)
