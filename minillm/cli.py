@@ -135,7 +135,7 @@ def run(
     What is trained already is found again; a training that was stopped goes on where it was.
     """
     from minillm.course import STAGES, Course
-    from minillm.report import print_samples, print_table, stage_entry
+    from minillm.report import print_answers, print_samples, print_table, stage_entry
     from minillm.train.runtime import choose_runtime, leave_processes
 
     names = list(STAGES) if stages is None else [name.strip() for name in stages.split(",")]
@@ -157,6 +157,8 @@ def run(
     print_table(entries)
     if "base" in artifacts:
         print_samples(artifacts["base"], course.preset.corpus, course.preset.seed)
+    if "sft" in artifacts:
+        print_answers(artifacts["sft"])
 
 
 def _overrides(changes: list[str]) -> dict[str, Any]:
@@ -240,7 +242,7 @@ def eval(
     ] = None,
     preset: Annotated[str | None, _option("NAME", "Take the stages of this preset.")] = None,
     out: OutOption = None,
-    n: Annotated[int, _option("N", "Tasks of each family.", "-n", "--tasks", min=1)] = 40,
+    n: Annotated[int, _option("N", "Tasks of each family.", "-n", "--tasks", min=1)] = 100,
     temperature: Annotated[float, _option("X", "Of the sampled answers.", min=0.01, max=10.0)] = 0.8,
     seed: Annotated[int, _option("N", "Decides the draws.")] = 0,
     as_json: JsonOption = False,
@@ -290,7 +292,8 @@ def _find_model(model: str | None, preset: str | None, out: Path | None) -> Arti
             )
         return Artifact(Path(model))
     if preset is not None:
-        course, stage = Course(preset, out), model or "base"
+        course = Course(preset, out)
+        stage = model or _stages_with_models(preset, out)[-1]
         if not course.is_trained(stage):
             raise ValueError(
                 f"{stage} of preset {preset} is not trained yet; run: minillm run --preset {preset}"

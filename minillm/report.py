@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ _FIVE_WORDS = re.compile(r"(\s*\S+){0,5}")
 
 __all__ = [
     "evaluation_entry",
+    "print_answers",
     "print_evaluation",
     "print_samples",
     "print_table",
@@ -107,6 +108,18 @@ def _beginnings(corpus: Corpus, n: int) -> list[str]:
     while len(texts) < n:
         texts.append(first[first.find("\n", len(first) * len(texts) // n) + 1 :])
     return [_FIVE_WORDS.match(text)[0].lstrip()[:100] for text in texts]
+
+
+def print_answers(
+    artifact: Artifact, families: Sequence[str] = ("village", "strangers", "arithmetic")
+) -> None:
+    """Print how an assistant answers a held-out task of each family."""
+    report = evaluate_tasks(artifact.model, artifact.tokenizer, 1)
+    console = _console()
+    console.print("\nHow the assistant answers questions (in bold) that it was not trained on:")
+    for task, answer in zip(report.tasks, report.answers, strict=True):
+        if task.family in families:
+            console.print("", Text(task.question, "bold"), Text(printable(answer.text)), sep="\n")
 
 
 def evaluation_entry(

@@ -94,7 +94,7 @@ class TextSession(Session):
     """
 
     default_temperature = 0.8
-    welcome = f"""This is a base model: it continues a text, it does not answer. The assistant comes with SFT.
+    welcome = f"""This is a base model: it continues a text, it does not answer. The assistant: minillm chat sft.
 Begin a text; an empty line lets the model go on; Ctrl-C stops it, Ctrl-D ends.
 Commands: {Session.commands}"""
     repeats_input = True

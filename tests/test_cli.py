@@ -439,6 +439,15 @@ def test_run_tells_how_many_tasks_are_done(tuned):
     assert {"accuracy", "gold_score", "val_loss", "corpus_loss", "forgetting", "ended_share"} <= sft.keys()
     table = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned).out
     assert "of the tasks right" in table
+    assert "How the assistant answers questions" in table
+
+
+def test_a_preset_means_its_last_model(tuned):
+    assert minillm("chat", "--preset=smoke", "--out", tuned, "-p", "Hi").status == 2, (
+        "other settings: nothing is there"
+    )
+    err = minillm("chat", "--out", tuned, "-p", "Hi").err
+    assert err.startswith("sft from"), "the model trained last"
 
 
 def test_own_conversations(tuned, tmp_path):

@@ -66,6 +66,7 @@ _ENTITIES = {
 
 @cache
 def pools(split: Split) -> dict[str, Any]:
+    """What each slot of a template may be in a split."""
     halves = {name: _ENTITIES[name][split] for name in ("hero", "thing", "place", "animal")}
     words = {"good": tuple(map(Word, phrases.GOOD)), "bad": tuple(map(Word, phrases.BAD))}
     return POOLS | halves | {"friend": halves["hero"]} | words
@@ -311,7 +312,7 @@ def _greeting(scene: Scene, split: Split) -> Draft:
 
 # Each family: the function that writes it, and how often it is written, in parts of the sum.
 FAMILIES: dict[str, tuple[Callable[[Scene, Split], Draft], int]] = {
-    "village": (_village, 16),
+    "village": (_village, 18),
     "world": (_world, 10),
     "reading": (_reading, 26),
     "story": (_story, 10),

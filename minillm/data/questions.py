@@ -39,7 +39,17 @@ class Halves:
 
 
 # How a second question about the same person begins.
-AGAIN = Halves(("And {it}", "Now tell me: {it}", "Good. And {it}"), ("Also, {it}", "One more: {it}"))
+AGAIN = Halves(
+    (
+        "And {it}",
+        "Now tell me: {it}",
+        "Good. And {it}",
+        "Thank you! And {it}",
+        "Also, {it}",
+        "Good. Also, {it}",
+    ),
+    ("Thank you! Now tell me: {it}", "Good. Now tell me: {it}", "Thank you! Also, {it}"),
+)
 # Before and after a question.
 FRAMES = (
     (

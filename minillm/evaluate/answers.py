@@ -21,7 +21,7 @@ from minillm.text.tokenizer import Tokenizer
 __all__ = ["Answer", "Report", "answer_prompts", "answer_tasks", "evaluate_tasks", "few_shot_accuracy"]
 
 BATCH = 64  # prompts answered at once
-TASKS_PER_FAMILY = 40  # that every stage of the course is tested on
+TASKS_PER_FAMILY = 100  # that every stage of the course is tested on
 
 
 @dataclass(frozen=True)
