@@ -38,9 +38,7 @@ class SFTConfig:
     fit: FitConfig  # the training
     rows: int = 16  # rows of context_length tokens in the batch of one optimizer step
     pretraining_share: float = 0.3  # of the documents that are read; the rest are conversations
-    max_epochs: float = (
-        20.0  # fewer steps are made where the conversations would be read more often than this
-    )
+    max_epochs: float = 20.0  # fewer steps are made where they would read the conversations more often
     corpus_documents: int = 500  # so many validation documents of the corpus measure what is forgotten
 
     def __post_init__(self) -> None:
