@@ -56,8 +56,8 @@ def win_rate(scores: Sequence[float], others: Sequence[float], tie: float = 1e-9
         raise ValueError(
             f"{n} and {len(others)} scores cannot be compared; give the same number, at least one"
         )
-    wins = sum(one > other + tie for one, other in zip(scores, others, strict=True))
-    losses = sum(one < other - tie for one, other in zip(scores, others, strict=True))
+    margins = [one - other for one, other in zip(scores, others, strict=True)]
+    wins, losses = sum(margin > tie for margin in margins), sum(margin < -tie for margin in margins)
     rate = (wins + (n - wins - losses) / 2) / n
     z = 1.959963984540054  # the normal distribution has 95 % of its mass within so many standard deviations
     middle = (rate + z * z / (2 * n)) / (1 + z * z / n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minillm.evaluate import Answer, bleu, text_statistics, win_rate
@@ -29,6 +29,7 @@ def test_the_interval_is_the_root_of_wilsons_equation():
     assert result.low < 0.65 < result.high
 
 
+@settings(deadline=None, max_examples=300)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=60))
 def test_the_other_side_has_the_rest(pairs):
     one, other = zip(*pairs, strict=True)
