@@ -2,7 +2,8 @@
 
 Prompts of different length are computed together: shorter rows are padded on the left, which changes none of their
 results (see ``KVCache``). A row's continuation does not depend on what else is in the batch, but at temperatures
-above 0 the random numbers it gets do.
+above 0 the random numbers it gets do. A row that has ended is left out of later steps; a random number is drawn for
+it all the same, so that the other rows get the numbers they would get with it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from minillm.model.cache import KVCache
 from minillm.model.gpt import GPT
 
 __all__ = ["generate", "sampling_probs", "stream"]
+
+FIRST_COLUMNS = 16  # tokens of each answer there is room for at first; most rows end before they need more
 
 
 def sampling_probs(
@@ -103,19 +106,9 @@ def generate(
     stop_ids = _stop_ids(stop)
     room = [min(max_new_tokens, model.config.context_length + 1 - len(row)) for row in rows]
     new: list[list[int]] = [[] for _ in rows]
-    running = {row for row in range(len(rows)) if room[row] > 0}
-    for tokens in _steps(model, rows, max(room, default=0), temperature, top_k, top_p, generator):
-        for row, token in enumerate(tokens.tolist()):
-            if row not in running:
-                continue
-            if token in stop_ids:
-                running.discard(row)
-                continue
+    for step in _steps(model, rows, room, stop_ids, temperature, top_k, top_p, generator):
+        for row, token in step:
             new[row].append(token)
-            if len(new[row]) == room[row]:
-                running.discard(row)
-        if not running:
-            break
     return new
 
 
@@ -131,66 +124,125 @@ def stream(
 ) -> Iterator[int]:
     """Continue one prompt, handing out each token as soon as it is drawn; arguments and ends as in :func:`generate`."""
     rows = _checked_prompts(model, [prompt])
-    room = min(max_new_tokens, model.config.context_length + 1 - len(rows[0]))
+    room = [min(max_new_tokens, model.config.context_length + 1 - len(rows[0]))]
     stop_ids = _stop_ids(stop)
     _check_sampling(temperature, top_k, top_p)  # here, or wrong values would be found at the first token only
     _check_length(max_new_tokens)
-    tokens = map(int, _steps(model, rows, room, temperature, top_k, top_p, generator))
-    return itertools.takewhile(lambda token: token not in stop_ids, tokens)
+    steps = _steps(model, rows, room, stop_ids, temperature, top_k, top_p, generator)
+    return (token for step in steps for _, token in step)
 
 
 def _steps(
     model: GPT,
-    rows: list[list[int]],
-    n_steps: int,
+    prompts: list[list[int]],
+    room: list[int],
+    stop_ids: frozenset[int],
     temperature: float,
     top_k: int | None,
     top_p: float | None,
     generator: torch.Generator | None,
-) -> Iterator[Tensor]:
-    """Yield the next token of every row, (batch,) on the CPU, ``n_steps`` times; rows beyond their end go on."""
-    if not rows or n_steps < 1:
+) -> Iterator[list[tuple[int, int]]]:
+    """Yield the (row, token) pairs that each step appends, until every row has met a stop token or filled its room."""
+    if max(room, default=0) < 1:
         return
     generator = torch.Generator().manual_seed(0) if generator is None else generator
+    head = _head(model)
+    rows = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+    columns = min(FIRST_COLUMNS, max(room) - 1)
+    hidden, cache = _read_prompts(model, [prompts[row] for row in rows], columns, head)
+    for step in itertools.count(1):
+        with torch.inference_mode():
+            tokens = _draw(hidden @ head, temperature, top_k, top_p, generator, rows, len(prompts)).tolist()
+        yield [(row, token) for row, token in zip(rows, tokens) if token not in stop_ids]
+        ongoing = [token not in stop_ids and room[row] > step for row, token in zip(rows, tokens)]
+        if not any(ongoing):
+            return
+        if not all(ongoing):
+            places = _places(ongoing)
+            rows, tokens = [rows[place] for place in places], [tokens[place] for place in places]
+            cache.select(places)
+        if cache.length == cache.capacity:
+            cache.grow(cache.length + step)
+        with torch.inference_mode():
+            ids = torch.tensor(tokens, device=head.device)[:, None]
+            hidden = model.hidden(ids, cache=cache)[:, -1]
+
+
+def _head(model: GPT) -> Tensor:
+    """The head's matrix, (d_model, vocab), in the precision of matrix products."""
     weight = model.head_weight
     # A product with few rows runs up to four times faster on numbers in this order.
-    head = weight.detach().to(compute_dtype(weight)).T.contiguous()
-    ids, padding = _left_padded(rows)
+    return weight.detach().to(compute_dtype(weight)).T.contiguous()
+
+
+def _read_prompts(model: GPT, prompts: list[list[int]], columns: int, head: Tensor) -> tuple[Tensor, KVCache]:
+    """Read the prompts, the shortest first, those of similar length together.
+
+    Returns:
+        The hidden states behind them, (batch, d_model), and the cache that holds them, with room for ``columns`` more.
+    """
+    longest = len(prompts[-1])
+    padding = torch.tensor([longest - len(row) for row in prompts])
     cache = KVCache(
         model.config,
-        batch=len(rows),
-        capacity=ids.shape[1] + n_steps - 1,
-        padding=padding,
+        batch=len(prompts),
+        capacity=longest + columns,
+        padding=padding if bool(padding.any()) else None,
         dtype=head.dtype,
         device=head.device,
     )
-    for _ in range(n_steps):
-        with torch.inference_mode():
-            hidden = model.hidden(ids.to(head.device), cache=cache)[:, -1]
-            tokens = _draw(hidden @ head, temperature, top_k, top_p, generator)
-        yield tokens
-        ids = tokens[:, None]
+    hidden = []
+    with torch.inference_mode():
+        for start, stop in _similar([len(row) for row in prompts]):
+            ids = _left_padded(prompts[start:stop]).to(head.device)
+            hidden.append(model.hidden(ids, cache=cache.part(start, stop))[:, -1])
+        cache.length = longest
+        return torch.cat(hidden), cache
+
+
+def _similar(lengths: list[int]) -> Iterator[tuple[int, int]]:
+    """Cut rising lengths into pieces, start and stop of each, that need little padding."""
+    start = 0
+    for stop in range(1, len(lengths) + 1):
+        if stop == len(lengths) or lengths[stop] > 1.25 * lengths[start] + 4:
+            yield start, stop
+            start = stop
+
+
+def _left_padded(rows: list[list[int]]) -> Tensor:
+    """Ids (batch, longest)."""
+    longest = max(map(len, rows))
+    return torch.tensor([[0] * (longest - len(row)) + row for row in rows])
+
+
+def _places(ongoing: list[bool]) -> list[int]:
+    """Places of the ongoing rows, so ordered that few rows change theirs: the last ones fill the gaps."""
+    n = sum(ongoing)
+    movers = (place for place in range(n, len(ongoing)) if ongoing[place])
+    return [place if ongoing[place] else next(movers) for place in range(n)]
 
 
 def _draw(
-    logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: torch.Generator
+    logits: Tensor,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    generator: torch.Generator,
+    rows: Sequence[int] | None = None,
+    batch: int | None = None,
 ) -> Tensor:
-    """One token a row: (batch, vocab) -> (batch,) on the CPU."""
+    """One token a row: (running, vocab) -> (running,) on the CPU.
+
+    ``rows`` says which of the ``batch`` rows these are; a random number is drawn for each of the batch.
+    """
     if temperature == 0.0:
         return logits.argmax(dim=-1).cpu()
     probs = sampling_probs(logits, temperature, top_k, top_p).cpu()
     cumulative = probs.cumsum(dim=-1, dtype=torch.float64)
     # A float32 number below 1 stays below 1 in float64 products, so that the search cannot run off the end.
-    uniform = torch.rand(len(probs), 1, generator=generator).double()
+    uniform = torch.rand(batch or len(probs), 1, generator=generator).double()
+    uniform = uniform if rows is None else uniform[rows]
     return torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
-
-
-def _left_padded(rows: list[list[int]]) -> tuple[Tensor, Tensor | None]:
-    """Ids (batch, longest), and the number of padded columns of each row, ``None`` if there are none."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
-    padding = torch.tensor([longest - len(row) for row in rows])
-    return ids, padding if bool(padding.any()) else None
 
 
 def _checked_prompts(model: GPT, prompts: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from minillm.model.cache import KVCache
@@ -47,3 +48,63 @@ def test_mask_and_positions_of_padded_rows() -> None:
     cache.length = 3
     assert cache.mask(1, torch.float32)[1, 0].tolist() == [[INF, INF, 0, 0]]
     assert cache.positions(1).tolist() == [[3], [1]]
+
+
+def filled_cache(padding: list[int]) -> KVCache:
+    """A cache of three columns, with every number another."""
+    cache = KVCache(CONFIG, batch=len(padding), capacity=5, padding=torch.tensor(padding))
+    for layer in range(CONFIG.n_layer):
+        numbers = torch.arange(1.0, len(padding) * 2 * 3 * 6 + 1).view(len(padding), 2, 3, 6)
+        cache.update(layer, numbers + 1000 * layer, -numbers - 1000 * layer)
+    cache.length = 3
+    return cache
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3], [3], [1, 2], [0, 3], [2, 1], [3, 0, 2]])
+def test_selected_rows_equal_a_cache_of_those_rows(rows: list[int]) -> None:
+    padding = torch.tensor([2, 0, 1, 2])
+    cache, given = filled_cache(padding.tolist()), padding.clone()
+    before = torch.stack([*cache.keys, *cache.values])
+    cache.select(rows)
+    assert torch.equal(padding, given)
+    dropped = int(padding[rows].min())
+    fresh = KVCache(
+        CONFIG,
+        batch=len(rows),
+        capacity=5 - dropped,
+        padding=padding[rows] - dropped if len(rows) > 1 else None,
+    )
+    fresh.length = 3 - dropped
+    assert (cache.batch, cache.length, cache.capacity) == (fresh.batch, fresh.length, fresh.capacity)
+    assert torch.equal(torch.stack([*cache.keys, *cache.values]), before[:, rows, :, dropped:])
+    if len(rows) > 1 and (padding[rows] > dropped).any():
+        assert torch.equal(cache.positions(2), fresh.positions(2))
+        for time in (1, 2):
+            assert torch.equal(cache.mask(time, torch.float32), fresh.mask(time, torch.float32))
+    else:
+        assert cache.padding is None and cache.mask(1, torch.float32) is None
+
+
+def test_a_part_is_read_into_the_same_storage() -> None:
+    cache = KVCache(CONFIG, batch=3, capacity=5, padding=torch.tensor([3, 2, 0]))
+    part = cache.part(0, 2)
+    assert (part.batch, part.length, part.capacity) == (2, 0, 3)
+    assert part.padding.tolist() == [1, 0]
+    keys = torch.randn(2, 2, 2, 6)
+    part.update(1, keys, -keys)
+    cache.length = 4
+    assert torch.equal(cache.keys[1][:2, :, 2:4], keys) and torch.equal(cache.values[1][:2, :, 2:4], -keys)
+    assert not cache.keys[1][2].any() and not cache.keys[1][:, :, :2].any() and not cache.keys[0].any()
+    assert cache.padding.tolist() == [3, 2, 0]
+
+
+def test_growing_keeps_what_is_filled() -> None:
+    cache = filled_cache([2, 0])
+    before = torch.stack([*cache.keys, *cache.values])
+    cache.grow(8)
+    assert cache.capacity == 8
+    after = torch.stack([*cache.keys, *cache.values])
+    assert torch.equal(after[..., :3, :], before[..., :3, :])
+    assert not after[..., 3:, :].any()
+    cache.length = 6
+    assert cache.mask(1, torch.float32)[:, 0, 0].tolist() == [[INF, INF, 0, 0, 0, 0, 0], [0] * 7]

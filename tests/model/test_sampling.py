@@ -150,6 +150,45 @@ def test_sampled_tokens_follow_the_model(make_model) -> None:
     )
 
 
+def every_row_to_the_end(model, prompts: list[list[int]], n: int, temperature: float) -> list[list[int]]:
+    """Reference without a cache and without leaving rows out: each step reads every row alone, from its start."""
+    generator = torch.Generator().manual_seed(6)
+    texts = [list(prompt) for prompt in prompts]
+    for _ in range(n):
+        with torch.no_grad():
+            logits = torch.stack([model(torch.tensor([text]))[0, -1] for text in texts])
+        tokens = sampling._draw(logits, temperature, None, None, generator).tolist()
+        for text, token in zip(texts, tokens):
+            text.append(token)
+    return [text[len(prompt) :] for text, prompt in zip(texts, prompts)]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("shape", [{}, {"qk_norm": False}, {"n_kv_head": 4}, {"tie_embeddings": False}])
+def test_leaving_ended_rows_out_changes_nothing(
+    make_model, monkeypatch: pytest.MonkeyPatch, shape: dict, temperature: float
+) -> None:
+    monkeypatch.setattr(sampling, "FIRST_COLUMNS", 2)  # so that the cache must grow, too
+    model = make_model(**shape)
+    prompts = [*PROMPTS, [9, 4, 4, 1, 2, 50, 6], [8] * 13, [40, 2], [3]]
+    free = every_row_to_the_end(model, prompts, 11, temperature)
+    stop = {free[5][0], free[0][1], free[1][4], free[2][6]}  # the longest prompt ends at once
+    expected = [list(itertools.takewhile(lambda token: token not in stop, row)) for row in free]
+    assert len(set(map(len, expected))) > 3
+    generator = torch.Generator().manual_seed(6)
+    assert generate(model, prompts, 11, temperature, stop=stop, generator=generator) == expected
+
+
+def test_ended_rows_are_not_computed(make_model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, read = make_model(), []
+    hidden = model.hidden
+    monkeypatch.setattr(
+        model, "hidden", lambda ids, cache: read.append(tuple(ids.shape)) or hidden(ids, cache=cache)
+    )
+    generate(model, [[4] * 23, [5] * 21, [6]], 10, temperature=0.0)
+    assert read == [(1, 1), (2, 23), (3, 1), (2, 1), (2, 1)] + [(1, 1)] * 6
+
+
 def test_stop_ends_a_row_and_is_not_returned(make_model) -> None:
     model = make_model()
     free = generate(model, PROMPTS, 12, temperature=0.0)
