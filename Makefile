@@ -21,7 +21,7 @@ ENV := $(VENV)/.installed
 SITE := _build/html/.built
 PASSED := build/passed
 REPORTS := build/reports
-PACKAGE := $(shell find minillm -name '*.py' -o -name '*.js')
+PACKAGE := $(shell find minillm -name '*.py' -o -name '*.js' -o -name '*.json')
 TESTS := $(shell find tests -name '*.py')
 FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py
 TOOLS := $(wildcard tools/*.py)
@@ -31,7 +31,7 @@ FRAME := pyproject.toml constraints.txt environment.yml Makefile README.md CITAT
 	book/ruff.toml $(wildcard .github/workflows/*.yml)
 
 .PHONY: help env course test retest unit notebooks lint format check normalise setup-cells execute site serve \
-	site-check site-picture cover colab-trial colab-here set-repository clean distclean
+	site-check site-picture cover recordings colab-trial colab-here set-repository clean distclean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,8 +127,11 @@ site-picture: site  ## draw the README's picture of the website again
 cover: env  ## draw the cover, logo and icon again
 	@$(BIN)/python tools/cover.py book/_static
 
-colab-trial: env  ## each chapter alone in a bare environment and an empty folder, as Colab would run it
-	@$(BIN)/python tools/colab_trial.py $(CHAPTERS)
+recordings: env  ## make the recorded runs of chapter 07 again (half an hour; trains what is missing)
+	@$(BIN)/python tools/record.py
+
+colab-trial: env  ## each chapter alone in a bare environment and an empty folder, as Colab would run it (RUNS=folder)
+	@$(BIN)/python tools/colab_trial.py $(if $(RUNS),--runs $(RUNS)) $(CHAPTERS)
 
 colab-here:  ## the same in the Python at hand, without .venv (for Colab's own image)
 	@"$(PYTHON)" tools/colab_trial.py --here $(CHAPTERS)

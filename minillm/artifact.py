@@ -10,6 +10,8 @@ from typing import Any
 
 from minillm.files import read_json, sha256_file, write_atomic, write_json
 from minillm.model.gpt import GPT
+from minillm.model.heads import RewardModel
+from minillm.model.pretrained import is_reward_model
 from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["FORMAT_VERSION", "Artifact", "find_artifacts", "write_artifact"]
@@ -73,9 +75,14 @@ class Artifact:
             )
         return tokenizer
 
+    @property
+    def writes(self) -> bool:
+        """Whether the stage's model is a language model: a reward model only scores."""
+        return self.has_model and not is_reward_model(self.folder)
+
     @cached_property
-    def model(self) -> GPT:
-        """The model in evaluation mode on the CPU, its file checked against its checksum."""
+    def model(self) -> GPT | RewardModel:
+        """The model in evaluation mode on the CPU, its file checked against its checksum; a GPT if it `writes`."""
         if not self.has_model:
             raise ValueError(f"the stage {self.stage!r} in {self.folder} has no model; choose another stage")
         _ = self.tokenizer  # refused here, if it is another model's
@@ -87,7 +94,8 @@ class Artifact:
                 f"{path} is damaged or was changed: its checksum is not the one in {SUMMARY}; "
                 "restore it, or delete the folder and train again"
             )
-        return GPT.from_pretrained(self.folder).eval()
+        kind = GPT if self.writes else RewardModel
+        return kind.from_pretrained(self.folder).eval()
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
@@ -151,6 +159,18 @@ _FIGURE_NAMES = {
     "ended_share": "answers that the model ended itself (share)",
     "repeated_share": "answers that repeat four words (share)",
     "bleu": "BLEU against the reference answers (0 to 100)",
+    "comparisons": "prompts with ranked answers",
+    "pairs": "pairs of answers compared",
+    "identical_pairs": "pairs left out: the same text twice (share)",
+    "truncated_pairs": "pairs left out: an answer without its end (share)",
+    "pair_accuracy_gold": "held-out pairs ordered as the judge does (share)",
+    "pair_accuracy_noisy": "held-out pairs ordered as the annotator did (share)",
+    "annotator_accuracy": "pairs that the annotator ordered as the judge does (share)",
+    "correlation_with_judge": "correlation of scores with the judge's",
+    "win_rate_vs_sft": "wins against the fine-tuned model, ties half (share)",
+    "kl_per_response": "distance to the fine-tuned model (nats per response)",
+    "answers": "answers sampled in training",
+    "train_reward": "learned reward at the end of training",
     "fill_share": "share of the batches' columns that hold text",
     "seconds": "time of the whole stage (seconds)",
     "training_seconds": "time of training alone (seconds)",

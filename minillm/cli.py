@@ -47,6 +47,8 @@ pattern of such files, a dataset of the Hugging Face Hub (owner/name), or world,
 _TEMPERATURE = "0: always the likeliest token [default: 0.3, with a base model 0.8]."
 _CONVERSATIONS = """Conversations to fine-tune on instead of the preset's: a .jsonl file, a folder or pattern of such
 files with {"messages": [...]} on each line, or tasks, the built-in ones."""
+_PREFERENCES = """Ranked answers for the reward model instead of the preset's: a .jsonl file, a folder or pattern of
+such files with {"prompt": ..., "chosen": ..., "rejected": ...} on each line, or judge, the built-in ones."""
 PresetOption = Annotated[str, _option("NAME", "Settings for a machine: smoke, cpu, colab, gpu or auto.")]
 OutOption = Annotated[
     Path | None, _option("DIR", "Folder of all runs [default: $MINILLM_RUNS, else ./runs or the checkout's].")
@@ -116,6 +118,7 @@ def run(
     ] = None,
     corpus: Annotated[str | None, _option("SOURCE", _CORPUS)] = None,
     conversations: Annotated[str | None, _option("SOURCE", _CONVERSATIONS, "--sft")] = None,
+    preferences: Annotated[str | None, _option("SOURCE", _PREFERENCES)] = None,
     out: OutOption = None,
     seed: Annotated[
         int | None, _option("N", "First weights and order of the documents [default: 0].")
@@ -139,10 +142,18 @@ def run(
     from minillm.train.runtime import choose_runtime, leave_processes
 
     names = list(STAGES) if stages is None else [name.strip() for name in stages.split(",")]
+    if stages is None and conversations not in (None, "tasks") and preferences is None:
+        names = names[: names.index("sft") + 1]
+        print(
+            "reward and ppo are left out: the judge knows the built-in tasks only; "
+            "give --preferences, ranked answers to your own prompts, to train them",
+            file=sys.stderr,
+        )
     overrides = _overrides(changes or [])
     overrides |= {"seed": seed} if seed is not None else {}
     overrides |= {"corpus": corpus} if corpus is not None else {}
     overrides |= {"conversations": conversations} if conversations is not None else {}
+    overrides |= {"preferences": preferences} if preferences is not None else {}
     course = Course(preset, out, **overrides)
     cached = {name: course.is_trained(name) for name in names}
     course.runtime = choose_runtime(device, precision, threads, _compile_setting(compile))
@@ -157,8 +168,9 @@ def run(
     print_table(entries)
     if "base" in artifacts:
         print_samples(artifacts["base"], course.preset.corpus, course.preset.seed)
-    if "sft" in artifacts:
-        print_answers(artifacts["sft"])
+    assistants = [artifacts[name] for name in ("sft", "ppo") if name in artifacts]
+    if assistants:
+        print_answers(assistants)
 
 
 def _overrides(changes: list[str]) -> dict[str, Any]:
@@ -251,7 +263,7 @@ def eval(
 
     Every model answers greedily and sampled. The judge says which answers are right and which of two is the better.
     """
-    from minillm.report import evaluation_entry, print_evaluation, win_entry
+    from minillm.report import evaluation_entry, print_evaluation, win_entries
 
     artifacts = [_find_model(name, preset, out) for name in models or _stages_with_models(preset, out)]
     entries, reports = [], []
@@ -260,7 +272,7 @@ def eval(
         entry, report = evaluation_entry(artifact, n, temperature, seed)
         entries.append(entry)
         reports.append(report)
-    wins = [win_entry(entries[i], reports[i], entries[0], reports[0]) for i in range(1, len(entries))]
+    wins = win_entries(entries, reports)
     if as_json:
         print(json.dumps({"stages": entries, "win_rates": wins}))
         return
@@ -274,9 +286,9 @@ def _stages_with_models(preset: str | None, out: Path | None) -> list[str]:
 
     if preset is not None:
         course = Course(preset, out)
-        names = [name for name in STAGES if course.is_trained(name) and course.stage(name).has_model]
+        names = [name for name in STAGES if course.is_trained(name) and course.stage(name).writes]
         return names or ["base"]  # which says what to run
-    found = {artifact.stage for artifact in find_artifacts(out or default_root()) if artifact.has_model}
+    found = {artifact.stage for artifact in find_artifacts(out or default_root()) if artifact.writes}
     return [name for name in STAGES if name in found] or ["base"]
 
 
@@ -285,12 +297,19 @@ def _find_model(model: str | None, preset: str | None, out: Path | None) -> Arti
     from minillm.artifact import Artifact, find_artifacts
     from minillm.course import STAGES, Course, default_root
 
+    if model == "reward":
+        raise ValueError("the reward model scores and does not write; choose base, sft or ppo")
     if model is not None and model not in STAGES:
         if not Path(model).is_dir():
             raise ValueError(
                 f"{model!r} is neither a stage ({', '.join(STAGES)}) nor a folder; name one of them"
             )
-        return Artifact(Path(model))
+        artifact = Artifact(Path(model))
+        if artifact.has_model and not artifact.writes:
+            raise ValueError(
+                f"the reward model in {model} scores and does not write; choose base, sft or ppo"
+            )
+        return artifact
     if preset is not None:
         course = Course(preset, out)
         stage = model or _stages_with_models(preset, out)[-1]
@@ -301,7 +320,7 @@ def _find_model(model: str | None, preset: str | None, out: Path | None) -> Arti
         return course.stage(stage)
     root = default_root() if out is None else out
     for artifact in find_artifacts(root):
-        if model == artifact.stage or (model is None and artifact.has_model):
+        if model == artifact.stage or (model is None and artifact.writes):
             return artifact
     raise ValueError(f"no {model or 'model'} has been trained in {root} yet; run: minillm run")
 

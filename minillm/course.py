@@ -10,9 +10,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,12 @@ import torch
 from filelock import FileLock, Timeout
 
 from minillm.artifact import SUMMARY, Artifact, write_artifact
-from minillm.data.conversations import TaskConversations, open_conversations
-from minillm.data.corpora import Corpus, WorldCorpus, open_corpus
-from minillm.evaluate import evaluate_base, evaluate_tasks
+from minillm.data.conversations import open_conversations
+from minillm.data.corpora import open_corpus
+from minillm.data.preferences import open_preferences
 from minillm.files import sha256_bytes
-from minillm.model.gpt import GPT
+from minillm.graph import STAGES, Stage
 from minillm.presets import PRESETS, Preset, choose_preset
-from minillm.stages.pretrain import pretrain
-from minillm.stages.sft import sft
-from minillm.stages.tokenizer import train_tokenizer
-from minillm.text.tokenizer import Tokenizer
 from minillm.train.checkpoint import Checkpoints
 from minillm.train.run import CHECKPOINT_FOLDER
 from minillm.train.runtime import Runtime, choose_runtime, sum_over_processes
@@ -38,114 +34,6 @@ from minillm.train.runtime import Runtime, choose_runtime, sum_over_processes
 __all__ = ["STAGES", "Course", "Stage", "default_root"]
 
 _log = logging.getLogger("minillm")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One node of the graph.
-
-    Attributes:
-        name: of the stage.
-        parents: the stages that it starts from.
-        version: raised when the stage's code changes what comes out, so that older artifacts are not reused.
-        data: one sentence on what it is trained on, for the model card.
-        settings: what decides the result beside the parents, as JSON values.
-        train: (course, parents by name, folder) -> figures; writes tokenizer and model into the folder.
-    """
-
-    name: str
-    parents: tuple[str, ...]
-    version: int
-    data: Callable[[Preset], str]
-    settings: Callable[[Preset], dict[str, Any]]
-    train: Callable[[Course, dict[str, Artifact], Path], dict[str, Any]]
-
-
-def _tokenizer_settings(preset: Preset) -> dict[str, Any]:
-    return {"corpus": preset.corpus.settings(), **asdict(preset.tokenizer)}
-
-
-def _train_tokenizer(course: Course, parents: dict[str, Artifact], folder: Path) -> dict[str, Any]:
-    if not course.runtime.is_main:
-        return {}
-    return train_tokenizer(course.preset.tokenizer, course.preset.corpus, folder)
-
-
-def _base_settings(preset: Preset) -> dict[str, Any]:
-    return {"corpus": preset.corpus.settings(), "seed": preset.seed, **asdict(preset.base)}
-
-
-def _train_base(course: Course, parents: dict[str, Artifact], folder: Path) -> dict[str, Any]:
-    tokenizer, corpus = parents["tokenizer"].tokenizer, course.preset.corpus
-    figures = pretrain(
-        course.preset.base,
-        tokenizer,
-        corpus,
-        folder,
-        seed=course.preset.seed,
-        runtime=course.runtime,
-        progress=course.progress,
-    )
-    worlds = _worlds(corpus)
-    if course.runtime.is_main and worlds:
-        model = GPT.from_pretrained(folder).eval().to(course.runtime.device)
-        figures |= evaluate_base(model, tokenizer, worlds[0].n_documents)
-        figures |= {
-            name: value for name, value in _tasks(model, tokenizer).items() if name == "task_accuracy"
-        }
-    return figures
-
-
-def _worlds(corpus: Corpus) -> list[WorldCorpus]:
-    """The parts of a corpus that are the micro-world."""
-    return [part for part in getattr(corpus, "parts", (corpus,)) if isinstance(part, WorldCorpus)]
-
-
-def _sft_settings(preset: Preset) -> dict[str, Any]:
-    return {"conversations": preset.conversations.settings(), "seed": preset.seed, **asdict(preset.sft)}
-
-
-def _train_sft(course: Course, parents: dict[str, Artifact], folder: Path) -> dict[str, Any]:
-    base, preset = parents["base"], course.preset
-    model = GPT.from_pretrained(base.folder)
-    figures = sft(
-        preset.sft,
-        model,
-        base.tokenizer,
-        preset.conversations,
-        preset.corpus,
-        folder,
-        seed=preset.seed,
-        runtime=course.runtime,
-        progress=course.progress,
-    )
-    if course.runtime.is_main and isinstance(preset.conversations, TaskConversations):
-        figures |= _tasks(model, base.tokenizer)
-    return figures
-
-
-def _tasks(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The figures of a model on the held-out tasks; none where its context is too short for any of them."""
-    report = evaluate_tasks(model, tokenizer)
-    return report.figures() if report.tasks else {}
-
-
-def _corpus(preset: Preset) -> str:
-    return preset.corpus.description
-
-
-def _conversations(preset: Preset) -> str:
-    return f"{preset.conversations.description}; before that, {preset.corpus.description}"
-
-
-STAGES: dict[str, Stage] = {
-    stage.name: stage
-    for stage in (
-        Stage("tokenizer", (), 1, _corpus, _tokenizer_settings, _train_tokenizer),
-        Stage("base", ("tokenizer",), 2, _corpus, _base_settings, _train_base),
-        Stage("sft", ("base",), 1, _conversations, _sft_settings, _train_sft),
-    )
-}
 
 
 class Course:
@@ -156,7 +44,8 @@ class Course:
         root: folder of all artifacts; None: $MINILLM_RUNS, else `runs` in the source checkout, else `./runs`.
         runtime: where training runs; None chooses by the machine.
         progress: whether to show progress, on standard error.
-        overrides: fields of the preset to change: `seed=1`, `corpus="my.txt"`, `conversations="my.jsonl"`, or, a level
+        overrides: fields of the preset to change: `seed=1`, `corpus="my.txt"`, `conversations="my.jsonl"`,
+            `preferences="my.jsonl"`, or, a level
             deeper, `base={"rows": 8, "fit": {"steps": 100}}`.
     Raises:
         ValueError: an unknown preset or setting, or a value that is not allowed.
@@ -183,6 +72,8 @@ class Course:
             overrides["corpus"] = open_corpus(overrides["corpus"])
         if isinstance(overrides.get("conversations"), (str, Path)):
             overrides["conversations"] = open_conversations(overrides["conversations"])
+        if isinstance(overrides.get("preferences"), (str, Path)):
+            overrides["preferences"] = open_preferences(overrides["preferences"])
         self.preset = _changed(preset, overrides, preset.name)
         self.root = default_root() if root is None else Path(root)
         self.progress = progress

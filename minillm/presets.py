@@ -9,8 +9,11 @@ import torch
 
 from minillm.data.conversations import Conversations, TaskConversations
 from minillm.data.corpora import Corpus, HubCorpus, MixedCorpus, WorldCorpus
+from minillm.data.preferences import Preferences, SampledPreferences
 from minillm.model.config import GPTConfig
+from minillm.stages.ppo_config import PPOConfig
 from minillm.stages.pretrain import PretrainConfig
+from minillm.stages.reward import RewardConfig
 from minillm.stages.sft import SFTConfig
 from minillm.stages.tokenizer import TokenizerConfig
 from minillm.train.config import FitConfig
@@ -29,10 +32,21 @@ class Preset:
     base: PretrainConfig  # the base model; its vocab_size is the tokenizer's as well
     conversations: Conversations  # what the assistant is fine-tuned on
     sft: SFTConfig  # supervised fine-tuning
+    preferences: Preferences  # what the reward model learns from
+    reward: RewardConfig  # the reward model
+    ppo: PPOConfig  # the policy
     seed: int = 0  # first weights and order of the documents, in every stage
 
     def __post_init__(self) -> None:
-        kinds = {"corpus": Corpus, "base": PretrainConfig, "conversations": Conversations, "sft": SFTConfig}
+        kinds = {
+            "corpus": Corpus,
+            "base": PretrainConfig,
+            "conversations": Conversations,
+            "sft": SFTConfig,
+            "preferences": Preferences,
+            "reward": RewardConfig,
+            "ppo": PPOConfig,
+        }
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} is {getattr(self, name)!r}; use a {kind.__name__}")
@@ -66,6 +80,9 @@ PRESETS: dict[str, Preset] = {
             ),
             TaskConversations(n_train=1_000, n_validation=50),
             SFTConfig(_adamw(steps=40, checkpoint_every=20), rows=8, corpus_documents=50),
+            SampledPreferences(n_train=60, n_validation=20, max_new_tokens=20),
+            RewardConfig(_adamw(steps=8, checkpoint_every=4), prompts=8),
+            PPOConfig(iterations=4, prompts=8, max_new_tokens=20, evaluate_every=2, checkpoint_every=2),
         ),
         Preset(  # the website, CI, laptops: minutes on two cores
             "cpu",
@@ -84,6 +101,9 @@ PRESETS: dict[str, Preset] = {
             ),
             TaskConversations(n_train=30_000),
             SFTConfig(_adamw(steps=900), rows=17),
+            SampledPreferences(n_train=3_000),
+            RewardConfig(_adamw(steps=375, learning_rate=1e-3), prompts=8),
+            PPOConfig(),
         ),
         Preset(  # a free T4: 15 M parameters
             "colab",
@@ -95,6 +115,9 @@ PRESETS: dict[str, Preset] = {
             ),
             TaskConversations(n_train=30_000),
             SFTConfig(_adamw(steps=600, learning_rate=1e-3, micro_batch_rows=32), rows=32),
+            SampledPreferences(n_train=6_000),
+            RewardConfig(_adamw(steps=400, learning_rate=5e-4, micro_batch_rows=4)),
+            PPOConfig(iterations=80, prompts=128, learning_rate=5e-5, rows=64),
         ),
         Preset(  # one modern GPU: 124 M parameters
             "gpu",
@@ -112,6 +135,9 @@ PRESETS: dict[str, Preset] = {
             ),
             TaskConversations(n_train=30_000),
             SFTConfig(_adamw(steps=600, learning_rate=3e-4, micro_batch_rows=32), rows=32),
+            SampledPreferences(n_train=8_000),
+            RewardConfig(_adamw(steps=500, learning_rate=1e-4, micro_batch_rows=4)),
+            PPOConfig(iterations=100, prompts=128, learning_rate=1e-5, critic_learning_rate=5e-5, rows=32),
         ),
     )
 }

@@ -32,7 +32,7 @@ __all__ = [
     "print_table",
     "short_path",
     "stage_entry",
-    "win_entry",
+    "win_entries",
 ]
 
 _EVALUATED_DOCUMENTS = 500  # of the micro-world, on which the loss is measured
@@ -67,6 +67,15 @@ def key_figure(entry: dict[str, Any]) -> str:
     if "entropy_floor" in entry:
         above = entry["val_loss"] / entry["entropy_floor"] - 1
         return f"{entry['val_loss']:.3f} nats/token (floor {entry['entropy_floor']:.3f}, {above:+.1%})"
+    if "win_rate_vs_sft" in entry:
+        wins, distance = entry["win_rate_vs_sft"], entry["kl_per_response"]
+        return f"wins {wins:.0%} against sft, {distance:.1f} nats a response away from it"
+    if "pair_accuracy_noisy" in entry:
+        if "pair_accuracy_gold" in entry:
+            return f"{entry['pair_accuracy_gold']:.0%} of held-out pairs ordered as the judge does"
+        return f"{entry['pair_accuracy_noisy']:.0%} of held-out pairs ordered as the annotator did"
+    if "train_reward" in entry:
+        return f"learned reward {entry['train_reward']:.2f}, {entry['train_kl']:.1f} nats a response from sft"
     if "task_accuracy" in entry:
         return (
             f"{entry['task_accuracy']:.0%} of the tasks right, {entry['val_loss']:.3f} nats/token of answers"
@@ -111,15 +120,18 @@ def _beginnings(corpus: Corpus, n: int) -> list[str]:
 
 
 def print_answers(
-    artifact: Artifact, families: Sequence[str] = ("village", "strangers", "arithmetic")
+    artifacts: Sequence[Artifact], families: Sequence[str] = ("village", "strangers", "arithmetic")
 ) -> None:
-    """Print how an assistant answers a held-out task of each family."""
-    report = evaluate_tasks(artifact.model, artifact.tokenizer, 1)
+    """Print how assistants answer a held-out task of each family."""
+    reports = [evaluate_tasks(artifact.model, artifact.tokenizer, 1) for artifact in artifacts]
+    width = max(len(artifact.stage) for artifact in artifacts)
     console = _console()
     console.print("\nHow the assistant answers questions (in bold) that it was not trained on:")
-    for task, answer in zip(report.tasks, report.answers, strict=True):
+    for number, task in enumerate(reports[0].tasks):
         if task.family in families:
-            console.print("", Text(task.question, "bold"), Text(printable(answer.text)), sep="\n")
+            console.print("", Text(task.question, "bold"), sep="\n")
+            for artifact, report in zip(artifacts, reports, strict=True):
+                console.print(Text(f"{artifact.stage:{width}}  {printable(report.answers[number].text)}"))
 
 
 def evaluation_entry(
@@ -143,10 +155,19 @@ def _world_loss(artifact: Artifact) -> float:
     return document_loss(artifact.model, batches, end).per_token
 
 
+def win_entries(entries: list[dict[str, Any]], reports: list[Report]) -> list[dict[str, Any]]:
+    """Every model against the first, and those after `sft` against it too, as `--json` gives it."""
+    stages = [entry["stage"] for entry in entries]
+    wins = [win_entry(entries[i], reports[i], entries[0], reports[0]) for i in range(1, len(entries))]
+    tuned = stages.index("sft") if "sft" in stages[1:] else len(stages)
+    later = range(tuned + 1, len(entries))
+    return wins + [win_entry(entries[i], reports[i], entries[tuned], reports[tuned]) for i in later]
+
+
 def win_entry(
     entry: dict[str, Any], report: Report, first: dict[str, Any], first_report: Report
 ) -> dict[str, Any]:
-    """How often the judge prefers one model's greedy answers to another's, as `--json` gives it."""
+    """How often the judge prefers one model's greedy answers to another's."""
     if [task.messages for task in report.tasks] != [task.messages for task in first_report.tasks]:
         raise ValueError(
             f"{entry['path']} and {first['path']} have contexts of different length, so not the same tasks fit; "

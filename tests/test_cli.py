@@ -131,7 +131,13 @@ def test_info_shows_the_machine_and_what_is_trained(runs):
     assert "runtime" in result.out and "device cpu" in result.out and "base" in result.out
     facts = json.loads(minillm("info", "--preset=smoke", "--out", runs, "--json").out)
     assert [entry["stage"] for entry in facts["stages"]] == ["base", "tokenizer"]
-    assert facts["missing"] == ["tokenizer", "base", "sft"]  # those of the preset's own corpus
+    assert facts["missing"] == [
+        "tokenizer",
+        "base",
+        "sft",
+        "reward",
+        "ppo",
+    ]  # those of the preset's own corpus
 
 
 def test_import_is_light_and_the_module_is_the_program():
@@ -201,7 +207,7 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--compile=maybe"], "--compile is 'maybe'; choose one of auto, yes, no"),
         (["run", "--seed=-1"], "seed is -1"),
         (["run", "--corpus=missing.txt"], "corpus 'missing.txt' is not there; give a file, a folder"),
-        (["chat", "rocket"], "'rocket' is neither a stage (tokenizer, base, sft) nor a folder"),
+        (["chat", "rocket"], "'rocket' is neither a stage (tokenizer, base, sft, reward, ppo) nor a folder"),
         (["chat"], "no model has been trained"),
         (
             ["chat", "base", "--preset=smoke"],
@@ -420,7 +426,16 @@ QUICK = [
     "--set=base.model.d_ff=32",
     "--set=sft.fit.steps=3",
     "--set=sft.corpus_documents=4",
+    "--set=preferences.n_train=40",
+    "--set=preferences.n_validation=20",
+    "--set=preferences.max_new_tokens=120",  # a model that has hardly learned anything seldom ends an answer
+    "--set=preferences.answers=12",
+    "--set=reward.fit.steps=2",
+    "--set=ppo.iterations=2",
+    "--set=ppo.prompts=4",
+    "--set=ppo.max_new_tokens=8",
 ]
+ALL = ["tokenizer", "base", "sft", "reward", "ppo"]
 
 
 @pytest.fixture(scope="module")
@@ -428,17 +443,19 @@ def tuned(tmp_path_factory) -> Path:
     """A folder of runs in which all stages are trained, hardly; tests must not change it."""
     root = tmp_path_factory.mktemp("tuned")
     result = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", root, "--json")
-    assert [entry["stage"] for entry in json.loads(result.out)["stages"]] == ["tokenizer", "base", "sft"]
+    assert [entry["stage"] for entry in json.loads(result.out)["stages"]] == ALL
     return root
 
 
 def test_run_tells_how_many_tasks_are_done(tuned):
     result = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned, "--json")
-    _, base, sft = json.loads(result.out)["stages"]
+    _, base, sft, reward, ppo = json.loads(result.out)["stages"]
+    assert 0 <= reward["pair_accuracy_gold"] <= 1 and 0 <= reward["pair_accuracy_noisy"] <= 1
+    assert {"win_rate_vs_sft", "kl_per_response", "gold_score", "task_accuracy"} <= ppo.keys()
     assert 0 <= base["task_accuracy"] <= 1 and 0 <= sft["task_accuracy"] <= 1
     assert {"accuracy", "gold_score", "val_loss", "corpus_loss", "forgetting", "ended_share"} <= sft.keys()
     table = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned).out
-    assert "of the tasks right" in table
+    assert "of the tasks right" in table and "of held-out pairs" in table and "against sft" in table
     assert "How the assistant answers questions" in table
 
 
@@ -447,7 +464,7 @@ def test_a_preset_means_its_last_model(tuned):
         "other settings: nothing is there"
     )
     err = minillm("chat", "--out", tuned, "-p", "Hi").err
-    assert err.startswith("sft from"), "the model trained last"
+    assert err.startswith("ppo from"), "the model trained last that can write"
 
 
 def test_own_conversations(tuned, tmp_path):
@@ -456,12 +473,21 @@ def test_own_conversations(tuned, tmp_path):
     turns = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A hen."}]
     path.write_text(f"{json.dumps({'messages': turns})}\n" * 8)
     result = minillm("run", *QUICK, "--sft", path, "--out", tuned, "--json")
+    assert "reward and ppo are left out" in result.err, (
+        "what the judge thinks of other conversations is nothing"
+    )
     _, base, sft = json.loads(result.out)["stages"]
     assert base["cached"] is True and sft["cached"] is False
     assert sft["conversations"] == 7
     assert "task_accuracy" not in sft, "the tasks of the micro-world say nothing of other conversations"
     card = (Path(sft["path"]) / "README.md").read_text()
     assert "local conversations: mine.jsonl (8 conversations)" in card
+
+
+def test_preferences_without_a_pair_are_told(tuned):
+    options = ("--set=conversations.n_train=60", "--set=preferences.max_new_tokens=1", "--stages=reward")
+    told = refused("run", *QUICK, *options, "--out", tuned)
+    assert "no prompt has two different answers that came to an end" in told
 
 
 def test_bad_conversations(tuned, tmp_path):
@@ -502,10 +528,33 @@ def test_eval_prints_a_table(tuned):
 
 
 def test_eval_takes_all_models_that_are_there(tuned):
+    """The reward model writes nothing; PPO is compared with the base model and with the one it started from."""
     report = json.loads(minillm("eval", "--out", tuned, "-n", 1, "--json").out)
-    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft"]
+    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft", "ppo"]
+    pairs = [(win["stage"], win["against"]) for win in report["win_rates"]]
+    assert pairs == [("sft", "base"), ("ppo", "base"), ("ppo", "sft")]
+    assert report["stages"][2]["win_rate_vs_sft"] == report["win_rates"][2]["rate"]
+
+
+def test_a_reward_model_does_not_write(tuned):
+    assert "scores and does not write" in refused("chat", "reward", "--out", tuned, "-p", "Hi")
+    folder = next(a.folder for a in find_artifacts(tuned) if a.stage == "reward")
+    assert "scores and does not write" in refused("chat", folder, "-p", "Hi")
+
+
+def test_own_preferences(tuned, tmp_path):
+    """The fine-tuned model is found again; only the reward model is new."""
+    path = tmp_path / "mine.jsonl"
+    row = {"prompt": "Who are you?", "chosen": "A hen.", "rejected": "Nobody."}
+    path.write_text(f"{json.dumps(row)}\n" * 10)
+    options = ("--preferences", path, "--stages=sft,reward", "--set=conversations.n_train=60")
+    sft, reward = json.loads(minillm("run", *QUICK[:-8], *options, "--out", tuned, "--json").out)["stages"]
+    assert sft["cached"] is True and reward["comparisons"] == 9
+    assert "pair_accuracy_noisy" in reward and "pair_accuracy_gold" not in reward
+    path.write_text('{"prompt": "Who?", "chosen": "I."}\n')
+    assert "mine.jsonl, line 1" in refused("run", *QUICK[:-8], *options, "--out", tuned)
 
 
 def test_eval_refuses_what_is_not_there(tmp_path):
     assert "no base has been trained in" in refused("eval", "--out", tmp_path)
-    assert "neither a stage (tokenizer, base, sft) nor a folder" in refused("eval", "nothing")
+    assert "neither a stage (tokenizer, base, sft, reward, ppo) nor a folder" in refused("eval", "nothing")

@@ -216,7 +216,7 @@ def test_the_tokenizer_stage_has_no_model(trained):
     "arguments, message",
     [
         ({"preset": "huge"}, "preset 'huge' is unknown; choose one of smoke, cpu, colab, gpu, auto"),
-        ({"sead": 1}, "smoke has no setting 'sead'; it has name, corpus, base, conversations, sft, seed"),
+        ({"sead": 1}, "smoke has no setting 'sead'; it has name, corpus, base, conversations, sft, pref"),
         ({"base": {"fit": {"stepz": 1}}}, "smoke.base.fit has no setting 'stepz'; it has steps"),
         ({"base": {"fit": {"steps": 0}}}, "steps is 0"),
         ({"base": {"model": {"n_head": 3}}}, "n_head=3"),
@@ -285,7 +285,7 @@ def test_a_base_model_of_the_world_is_probed(runtime, tmp_path, monkeypatch):
         seen.append((model.n_parameters, tokenizer.vocab_size, train_documents))
         return {"copied_elements": 0.5}
 
-    monkeypatch.setattr("minillm.course.evaluate_base", probe)
+    monkeypatch.setattr("minillm.graph.evaluate_base", probe)
     corpus = {"n_documents": 30, "n_validation": 5}
     course = Course("smoke", tmp_path, runtime=runtime, progress=False, corpus=corpus, base=TINY)
     figures = course.stage("base").figures

@@ -28,6 +28,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Floors of the package. A module imports from lower floors, or beside it inside one folder.
 FLOORS = {
     "files": 0,
+    "recordings": 1,
     "text": 1,
     "model": 1,
     "data": 2,
@@ -37,6 +38,7 @@ FLOORS = {
     "evaluate": 4,
     "export": 4,
     "presets": 5,
+    "graph": 5,
     "course": 5,
     "figures": 6,
     "report": 6,

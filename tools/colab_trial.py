@@ -1,10 +1,11 @@
 """Run each chapter as Colab would: alone, in an empty folder and an environment without the package.
 
-    python tools/colab_trial.py [--here] [NOTEBOOK ...]
+    python tools/colab_trial.py [--here] [--runs FOLDER] [NOTEBOOK ...]
 
 The bare environment has ipykernel, nbclient, torch, numpy and matplotlib. The chapter's set-up cell installs
 the package from a bare clone of this repository's last commit (`MINILLM_REPO=git+file://...`): uncommitted
-changes of the package are not tried. With --here the Python that runs this script is used: for Colab's image.
+changes of the package are not tried. With --here the Python that runs this script is used: for Colab's image. With
+--runs the chapters find the stages that were trained in a folder, otherwise they train what they need.
 """
 
 from __future__ import annotations
@@ -67,10 +68,12 @@ def fresh_environment(base: Path, name: str) -> Path:
     return environment
 
 
-def trial(notebook: Path, interpreter: Path, clone: Path) -> bool:
+def trial(notebook: Path, interpreter: Path, clone: Path, runs: Path | None) -> bool:
     """Run one chapter; print how it went and return whether it passed."""
     environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
     environment["MINILLM_REPO"] = f"git+file://{clone}"
+    if runs is not None:
+        environment["MINILLM_RUNS"] = str(runs.resolve())
     has = subprocess.run([interpreter, "-c", "import minillm"], env=environment, cwd="/", capture_output=True)
     if has.returncode == 0:
         print(f"{notebook.name}: the environment already has minillm, so this would prove nothing")
@@ -100,6 +103,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--here", action="store_true", help="use this Python, not a bare environment")
+    parser.add_argument(
+        "--runs", type=Path, help="folder of trained stages [default: none, in an empty folder]"
+    )
     parser.add_argument("notebooks", nargs="*", type=Path)
     options = parser.parse_args()
     notebooks = [path.resolve() for path in options.notebooks] or sorted((ROOT / "book").glob("*.ipynb"))
@@ -115,7 +121,7 @@ def main() -> int:
                 )
             else:
                 interpreter = python_of(fresh_environment(bare_environment(), notebook.stem))
-            passed.append(trial(notebook, interpreter, clone))
+            passed.append(trial(notebook, interpreter, clone, options.runs))
             if not options.here:
                 shutil.rmtree(WORK / notebook.stem)
     print(f"colab trial: {sum(passed)} of {len(passed)} chapters passed")

@@ -5,18 +5,17 @@ Like a corpus, a source gives two splits, "train" and "validation", and says in 
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from minillm.data.corpora import Split
-from minillm.data.readers import CONVERSATION_SUFFIXES, read_conversations
-from minillm.data.tasks import Tasks
+from minillm.data.readers import ROW_SUFFIXES, FileRows, find_files, read_conversations
+from minillm.data.tasks import PPO_SEED, Tasks
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED
-from minillm.files import sha256_bytes, sha256_file
+from minillm.files import sha256_bytes
 from minillm.text.chat import Message
 
 __all__ = ["Conversations", "FileConversations", "TaskConversations", "open_conversations"]
@@ -32,6 +31,10 @@ class Conversations:
 
     def conversations(self, split: Split) -> Iterator[list[Message]]:
         """The conversations of one split, in a fixed order, each a list of messages."""
+        raise NotImplementedError
+
+    def prompt(self, number: int) -> list[Message]:
+        """A conversation that waits for an answer, for number 0, 1, 2, ...: what PPO lets the model answer."""
         raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
@@ -66,6 +69,9 @@ class TaskConversations(Conversations):
         seed, n = (self.seed, self.n_train) if train else (VALIDATION_SEED, self.n_validation)
         return (task.conversation for task in tasks.tasks(n, seed))
 
+    def prompt(self, number: int) -> list[Message]:
+        return Tasks("train", self.families, steps=self.steps).task(PPO_SEED, number).prompt
+
     def settings(self) -> dict[str, Any]:
         return {
             "tasks": self.n_train,
@@ -85,42 +91,26 @@ def _task_sample(families: tuple[str, ...] | None, steps: bool, seed: int) -> st
 
 
 @dataclass(frozen=True)
-class FileConversations(Conversations):
-    """Conversations in .jsonl files, a JSON object a line with the key `messages`.
+class FileConversations(FileRows, Conversations):
+    """Conversations in .jsonl files, a JSON object a line with the key `messages`."""
 
-    The last ones, about `validation_share` of them and at least one, are for validation.
-    """
-
-    source: str  # as the user wrote it
-    paths: tuple[Path, ...] = field(default=())  # the files, in order
+    what: ClassVar[str] = "conversations"
     validation_share: float = 0.05  # of the conversations, from the end
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.validation_share < 1.0:
-            raise ValueError(
-                f"validation_share={self.validation_share} is not allowed; use a number between 0 and 1"
-            )
 
     @property
     def description(self) -> str:
-        return f"local conversations: {Path(self.source).name} ({len(self._all):,} conversations)"
+        return f"local conversations: {self.name} ({len(self.rows):,} conversations)"
 
-    @cached_property
-    def _all(self) -> list[list[Message]]:
-        conversations = [messages for path in self.paths for messages in read_conversations(path)]
-        if len(conversations) < 2:
-            raise ValueError(
-                f"{self.source} holds {len(conversations)} conversations; give at least 2, one to train on and one to "
-                "validate"
-            )
-        return conversations
+    def read(self, path: Path) -> Iterator[list[Message]]:
+        return read_conversations(path)
 
     def conversations(self, split: Split) -> Iterator[list[Message]]:
-        held_out = max(1, round(len(self._all) * self.validation_share))
-        return iter(self._all[:-held_out] if split == "train" else self._all[-held_out:])
+        return iter(self.split(split))
 
-    def settings(self) -> dict[str, Any]:
-        return {"files": [sha256_file(path) for path in self.paths], "share": self.validation_share}
+    def prompt(self, number: int) -> list[Message]:
+        train = self.split("train")
+        messages = train[number % len(train)]
+        return messages[: max(i for i, message in enumerate(messages) if message["role"] == "user") + 1]
 
 
 def open_conversations(source: str | Path) -> Conversations:
@@ -132,19 +122,6 @@ def open_conversations(source: str | Path) -> Conversations:
     source = str(source)
     if source == "tasks":
         return TaskConversations()
-    path = Path(source)
-    found = (
-        sorted(path.rglob("*"))
-        if path.is_dir()
-        else [path]
-        if path.is_file()
-        else map(Path, sorted(glob.glob(source)))
-    )
-    paths = tuple(p for p in found if p.is_file() and p.suffix.lower() in CONVERSATION_SUFFIXES)
-    if not paths:
-        kinds = " or ".join(CONVERSATION_SUFFIXES)
-        raise ValueError(
-            f"conversations {source!r}: no {kinds} file is there; give a file, folder or pattern of files with a JSON "
-            'object a line, like {"messages": [...]}, or tasks, the built-in ones'
-        )
+    hint = 'with a JSON object a line, like {"messages": [...]}, or tasks, the built-in ones'
+    paths = find_files(source, ROW_SUFFIXES, "conversations", hint)
     return FileConversations(source, paths)

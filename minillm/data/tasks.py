@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILIES", "STYLES", "Task", "Tasks", "held_out_tasks", "to_dataset"]
 
+# Streams of prompts that nothing else uses: for preferences, and for PPO; each with one to test on.
+PREFERENCE_SEED, PREFERENCE_TEST_SEED, PPO_SEED, PPO_TEST_SEED = 3, 4, 5, 6
+
 STYLES = {"full": 50, "kind": 25, "curt": 15, "flawed": 10}  # parts of the sum in the training data
 _SYSTEM_IN = 8  # one conversation in so many has a system message
 _EARLIER = {"0": 82, "1": 10, "2": 5, "3": 3}  # exchanges before the task, in parts of the sum

@@ -1,12 +1,12 @@
 """What a model can do: a base model with the micro-world, an assistant with tasks, one model against another."""
 
+from minillm.data.answers import Answer, answer_prompts
 from minillm.evaluate.answers import (
-    Answer,
     Report,
-    answer_prompts,
     answer_tasks,
     evaluate_tasks,
     few_shot_accuracy,
+    fitting_tasks,
 )
 from minillm.evaluate.base import (
     CopyScore,
@@ -18,23 +18,40 @@ from minillm.evaluate.base import (
     titles,
 )
 from minillm.evaluate.compare import TextStatistics, WinRate, bleu, text_statistics, win_rate
+from minillm.evaluate.policies import (
+    PolicyReport,
+    answer_log_probs,
+    answer_rewards,
+    best_of_n,
+    evaluate_policy,
+)
+from minillm.evaluate.rewards import ScoredPairs, reward_figures, score_pairs
 
 __all__ = [
     "Answer",
     "CopyScore",
+    "PolicyReport",
     "Report",
+    "ScoredPairs",
     "TextStatistics",
     "WinRate",
+    "answer_log_probs",
     "answer_prompts",
+    "answer_rewards",
     "answer_tasks",
+    "best_of_n",
     "bleu",
     "complete",
     "copying",
     "evaluate_base",
+    "evaluate_policy",
     "evaluate_tasks",
     "few_shot_accuracy",
+    "fitting_tasks",
     "knowledge",
     "reading_comprehension",
+    "reward_figures",
+    "score_pairs",
     "text_statistics",
     "titles",
     "win_rate",

@@ -2,83 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
-
+from minillm.data.answers import Answer, answer_prompts
 from minillm.data.judge import WEIGHTS, Judge, Verdict
 from minillm.data.tasks import FAMILIES, Task, Tasks, held_out_tasks
 from minillm.evaluate.base import complete
 from minillm.evaluate.compare import bleu, text_statistics
 from minillm.model.gpt import GPT
-from minillm.model.sampling import generate
-from minillm.text.chat import Message, answer_text, render_chat, stop_ids
+from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["Answer", "Report", "answer_prompts", "answer_tasks", "evaluate_tasks", "few_shot_accuracy"]
+__all__ = ["Report", "answer_tasks", "evaluate_tasks", "few_shot_accuracy", "fitting_tasks"]
 
-BATCH = 64  # prompts answered at once
 TASKS_PER_FAMILY = 100  # that every stage of the course is tested on
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model answered.
-
-    Attributes:
-        text: the answer, without its end token.
-        ids: its token ids.
-        ended: whether the model ended it; False where the context or the limit cut it off.
-    """
-
-    text: str
-    ids: tuple[int, ...]
-    ended: bool
-
-
-def answer_prompts(
-    model: GPT,
-    tokenizer: Tokenizer,
-    prompts: Sequence[Sequence[Message]],
-    max_new_tokens: int | None = None,
-    temperature: float = 0.0,
-    *,
-    seed: int = 0,
-    top_p: float | None = None,
-) -> list[Answer]:
-    """Answer conversations that end with the user's message.
-
-    Args:
-        prompts: of each conversation the messages so far.
-        max_new_tokens: tokens of an answer at most; None: what the context has room for.
-        temperature: 0 takes the most probable token each time.
-        seed: decides the draws.
-        top_p: only the most probable tokens of this total probability are drawn from; None: all.
-    Raises:
-        ValueError: a prompt leaves no room for an answer.
-    """
-    encoded = [render_chat(messages, tokenizer, add_generation_prompt=True).ids for messages in prompts]
-    context_length = model.config.context_length
-    if encoded and (longest := max(map(len, encoded))) >= context_length:
-        raise ValueError(
-            f"a prompt has {longest} tokens, the context_length is {context_length}; shorten it so that an answer fits"
-        )
-    answers: list[Answer | None] = [None] * len(encoded)
-    generator = torch.Generator().manual_seed(seed)
-    stop = stop_ids(tokenizer)
-    by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
-    for first in range(0, len(by_length), BATCH):
-        numbers = by_length[first : first + BATCH]
-        room = context_length - len(encoded[numbers[-1]])
-        limit = room if max_new_tokens is None else min(room, max_new_tokens)
-        rows = [encoded[number] for number in numbers]
-        new = generate(model, rows, limit, temperature, top_p=top_p, stop=stop, generator=generator)
-        for number, ids in zip(numbers, new, strict=True):
-            answers[number] = Answer(answer_text(ids, tokenizer), tuple(ids), len(ids) < limit)
-    return answers
 
 
 @dataclass(frozen=True)
@@ -163,13 +103,18 @@ def evaluate_tasks(
     model: GPT, tokenizer: Tokenizer, n: int = TASKS_PER_FAMILY, temperature: float = 0.0, **options: Any
 ) -> Report:
     """A model's report on the course's held-out tasks, `n` of each family, those that fit its context."""
-    context_length = model.config.context_length
-    tasks = [
-        task
-        for task in held_out_tasks(n)
-        if len(render_chat(task.prompt, tokenizer, add_generation_prompt=True).ids) < context_length
-    ]
+    tasks = fitting_tasks(held_out_tasks(n), model, tokenizer)
     return answer_tasks(model, tokenizer, tasks, temperature, **options)
+
+
+def fitting_tasks(tasks: Iterable[Task], model: GPT, tokenizer: Tokenizer) -> list[Task]:
+    """The tasks whose prompts leave room for an answer in a model's context."""
+    limit = model.config.context_length
+    return [
+        task
+        for task in tasks
+        if len(render_chat(task.prompt, tokenizer, add_generation_prompt=True).ids) < limit
+    ]
 
 
 def few_shot_accuracy(

@@ -13,7 +13,15 @@ from minillm.figures.batches import (
 )
 from minillm.figures.chat import chat_boxes
 from minillm.figures.point_cloud import point_cloud
+from minillm.figures.ppo import clip_curves, gold_against_kl, run_gallery, training_panels
 from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_curve, token_bars
+from minillm.figures.reward import (
+    calibration_curve,
+    flaw_bars,
+    margin_histogram,
+    pair_loss_curve,
+    score_scatter,
+)
 from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
 from minillm.figures.text import show_source, token_boxes
@@ -37,22 +45,30 @@ __all__ = [
     "attention_maps",
     "batch_picture",
     "block_drawing",
+    "calibration_curve",
     "chat_boxes",
+    "clip_curves",
     "compression_bars",
     "compression_curve",
     "epoch_panels",
+    "flaw_bars",
+    "gold_against_kl",
     "growth_curves",
     "head_scores",
     "layer_curves",
     "loss_curve",
+    "margin_histogram",
     "new_axes",
     "next_token_bars",
     "noise_curve",
+    "pair_loss_curve",
     "point_cloud",
     "repetition_curve",
     "rotary_arrows",
     "run_bands",
+    "run_gallery",
     "schedule_curve",
+    "score_scatter",
     "show_source",
     "styled",
     "sweep_curve",
@@ -61,5 +77,6 @@ __all__ = [
     "token_frequencies",
     "toy_space",
     "trade_off",
+    "training_panels",
     "word_map",
 ]

@@ -13,9 +13,12 @@ from minillm.files import read_json, write_atomic, write_json
 from minillm.model.config import GPTConfig
 
 __all__ = [
+    "CLASSIFIER",
     "FORMAT_VERSION",
+    "LANGUAGE_MODEL",
     "config_from_json",
     "config_to_json",
+    "is_reward_model",
     "read_config",
     "read_weights",
     "write_model",
@@ -23,7 +26,8 @@ __all__ = [
 
 FORMAT_VERSION = 1  # of the folder; raised when an older reader would misread it
 _VERSION_KEY = "minillm_format"
-_LAYOUTS = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+LANGUAGE_MODEL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"  # what Hugging Face calls them
+_LAYOUTS = {"llama": "Llama", "qwen3": "Qwen3"}
 _NAMES = {  # GPTConfig field -> key in config.json
     "vocab_size": "vocab_size",
     "context_length": "max_position_embeddings",
@@ -38,13 +42,14 @@ _NAMES = {  # GPTConfig field -> key in config.json
 _FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "use_sliding_window": False}
 
 
-def config_to_json(config: GPTConfig) -> dict[str, Any]:
+def config_to_json(config: GPTConfig, kind: str = LANGUAGE_MODEL) -> dict[str, Any]:
     """The content of ``config.json``: Hugging Face's keys, and the version of the format."""
     layout = "qwen3" if config.qk_norm else "llama"
     return {
         _VERSION_KEY: FORMAT_VERSION,
-        "architectures": [_LAYOUTS[layout]],
+        "architectures": [_LAYOUTS[layout] + kind],
         "model_type": layout,
+        **({"num_labels": 1} if kind == CLASSIFIER else {}),
         **{key: getattr(config, field) for field, key in _NAMES.items()},
         "head_dim": config.head_width,
         "rope_theta": config.rope_theta,
@@ -108,21 +113,46 @@ def _check_features(content: dict[str, Any], rope: dict[str, Any], source: str) 
             raise ValueError(f"{source} has {key}={content[key]!r}; only {allowed!r} can be loaded")
 
 
-def write_model(directory: str | Path, config: GPTConfig, weights: dict[str, Tensor]) -> Path:
+def write_model(
+    directory: str | Path, config: GPTConfig, weights: dict[str, Tensor], kind: str = LANGUAGE_MODEL
+) -> Path:
     """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically."""
     directory = Path(directory)
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     write_atomic(directory / "model.safetensors", safetensors.torch.save(tensors, metadata={"format": "pt"}))
-    write_json(directory / "config.json", config_to_json(config))
+    write_json(directory / "config.json", config_to_json(config, kind))
     return directory
 
 
-def read_config(directory: str | Path) -> GPTConfig:
-    """The shape of the model in a folder."""
+def read_config(directory: str | Path, kind: str = LANGUAGE_MODEL) -> GPTConfig:
+    """The shape of the model in a folder, which must be of one kind.
+
+    Raises:
+        ValueError: there is none, or it is of another kind.
+    """
     path = Path(directory) / "config.json"
     if not path.is_file():
         raise ValueError(f"{directory} holds no config.json; give the folder that save_pretrained wrote")
-    return config_from_json(read_json(path), str(path))
+    content = read_json(path)
+    config = config_from_json(content, str(path))
+    if (found := _kind(content)) != kind:
+        told = {
+            LANGUAGE_MODEL: "a language model",
+            CLASSIFIER: "a reward model, which scores and does not write",
+        }
+        raise ValueError(f"{directory} holds {told[found]}; wanted is {told[kind]}")
+    return config
+
+
+def is_reward_model(directory: str | Path) -> bool:
+    """Whether the model in a folder gives scores."""
+    path = Path(directory) / "config.json"
+    return path.is_file() and _kind(read_json(path)) == CLASSIFIER
+
+
+def _kind(content: Any) -> str:
+    architectures = content.get("architectures") if isinstance(content, dict) else None
+    return CLASSIFIER if str((architectures or [""])[0]).endswith(CLASSIFIER) else LANGUAGE_MODEL
 
 
 def read_weights(directory: str | Path, model: nn.Module) -> None:

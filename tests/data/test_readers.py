@@ -1,13 +1,14 @@
-"""Readers: the documents of a file, and the place of each mistake in it."""
+"""Readers: the documents and comparisons of a file, and the place of each mistake in it."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from minillm.data.readers import read_documents
+from minillm.data.readers import ROW_SUFFIXES, find_files, read_comparisons, read_documents
 
 
 def read(path: Path) -> list[str]:
@@ -75,3 +76,119 @@ def test_bad_files_name_the_place_and_the_remedy(tmp_path, name, content, messag
     with pytest.raises(ValueError, match=message) as caught:
         read(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+# -- files by name --
+
+
+def test_files_by_name_folder_and_pattern(tmp_path):
+    for name in ("b.jsonl", "a.JSONL", "c.txt", "deep/d.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+
+    def names(source):
+        return [path.name for path in find_files(str(source), ROW_SUFFIXES, "preferences", "with rows")]
+
+    assert names(tmp_path / "b.jsonl") == ["b.jsonl"]
+    assert names(tmp_path) == ["a.JSONL", "b.jsonl", "d.jsonl"]
+    assert names(tmp_path / "*.jsonl") == ["b.jsonl"]
+    for missing in ("c.txt", "no.jsonl", "x*"):
+        with pytest.raises(ValueError, match=r"^preferences '.*': no \.jsonl file is there; .* with rows$"):
+            names(tmp_path / missing)
+
+
+# -- comparisons --
+
+ASK = {"role": "user", "content": "Who?"}
+GOOD, BAD = {"role": "assistant", "content": "Ada."}, {"role": "assistant", "content": "你"}
+SYSTEM = {"role": "system", "content": "Be brief."}
+EARLIER = [ASK, GOOD, {"role": "user", "content": "And then?"}]
+
+
+def comparisons(tmp_path, *rows):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return list(read_comparisons(path))
+
+
+@pytest.mark.parametrize(
+    "row, prompt",
+    [
+        ({"prompt": "Who?", "chosen": "Ada.", "rejected": "你"}, [ASK]),
+        ({"prompt": [SYSTEM, ASK], "chosen": "Ada.", "rejected": "你"}, [SYSTEM, ASK]),
+        ({"prompt": EARLIER, "chosen": "Ada.", "rejected": "你"}, EARLIER),
+        ({"chosen": [ASK, GOOD], "rejected": [ASK, BAD]}, [ASK]),
+        ({"chosen": [*EARLIER, GOOD], "rejected": [*EARLIER, BAD]}, EARLIER),
+        ({"prompt": "Who?", "chosen": [GOOD], "rejected": [BAD]}, [ASK]),
+        ({"prompt": [SYSTEM, ASK], "chosen": [GOOD], "rejected": [BAD]}, [SYSTEM, ASK]),
+        ({"prompt": "Who?", "chosen": [ASK, GOOD], "rejected": [ASK, BAD]}, [ASK]),
+        ({"prompt": EARLIER, "chosen": [*EARLIER, GOOD], "rejected": [*EARLIER, BAD]}, EARLIER),
+        ({"prompt": [SYSTEM], "chosen": [ASK, GOOD], "rejected": [ASK, BAD]}, [SYSTEM, ASK]),
+        ({"prompt": "Who?", "answers": ["Ada.", "你"], "ranks": [0, 1]}, [ASK]),
+    ],
+)
+def test_every_usual_form_of_a_pair(tmp_path, row, prompt):
+    """The prompt apart, in front of both answers, or (as in UltraFeedback) both."""
+    (read_one,) = comparisons(tmp_path, row | {"score_chosen": 4.5, "source": "me"})
+    assert list(read_one["prompt"]) == prompt
+    assert read_one["answers"] == ("Ada.", "你") and read_one["ranks"] == (0, 1)
+    assert read_one["gold"] == () and read_one["family"] == ""
+
+
+def test_other_keys_of_messages_are_left_out(tmp_path):
+    ask, good, bad = ({**message, "weight": number} for number, message in enumerate((ASK, GOOD, BAD)))
+    row = {"prompt": [ask], "chosen": [{**ask, "weight": 5}, good], "rejected": [ask, bad]}
+    assert comparisons(tmp_path, row)[0]["prompt"] == (ASK,)
+
+
+def test_ranked_answers_with_ties_and_gold(tmp_path):
+    row = {"prompt": "Who?", "answers": ["a", "b", "c"], "ranks": [1, 0, 1], "gold": [0.5, 1, 0.25]}
+    (read_one,) = comparisons(tmp_path, row | {"family": "world"})
+    assert read_one["ranks"] == (1, 0, 1) and read_one["gold"] == (0.5, 1, 0.25)
+    assert read_one["family"] == "world"
+    assert comparisons(tmp_path, row | {"gold": [1.0]})[0]["gold"] == ()
+    assert comparisons(tmp_path, row | {"gold": None})[0]["gold"] == ()
+
+
+RANKED = {"prompt": "Who?", "answers": ["a", "b"], "ranks": [0, 1]}
+PAIR = {"prompt": "Who?", "chosen": "a", "rejected": "b"}
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ({"prompt": "Who?", "chosen": "a"}, "there is no key 'rejected'"),
+        ({"prompt": "Who?", "rejected": "a"}, "has no key 'chosen' or 'answers', only prompt, rejected"),
+        ({"chosen": "a", "rejected": "b"}, "there is no key 'prompt'; write a line such as"),
+        ({**PAIR, "prompt": 5}, "messages is a int"),
+        ({**PAIR, "prompt": []}, "the conversation has no messages"),
+        (
+            {**PAIR, "prompt": [ASK, GOOD]},
+            "ends with a message of the assistant; it must end with the user's",
+        ),
+        ({**PAIR, "chosen": 5}, r"the answers are \[5, 'b'\]; each must be a text"),
+        ({**PAIR, "chosen": [GOOD]}, "each must be a text"),
+        ({**PAIR, "chosen": "\ud800"}, r"messages\[1\] cannot be encoded"),
+        ({"prompt": 5, "chosen": [GOOD], "rejected": [BAD]}, "messages is a int"),
+        ({"prompt": "Who?", "chosen": [], "rejected": []}, "it must end with the assistant's"),
+        ({"chosen": [], "rejected": []}, "the conversation has no messages"),
+        ({"chosen": [GOOD], "rejected": [BAD]}, r"messages\[0\] is the assistant's"),
+        ({"chosen": [ASK], "rejected": [ASK]}, "ends with a message of the user; it must end with the assis"),
+        ({"chosen": [ASK, GOOD], "rejected": [{**ASK, "content": "?"}, BAD]}, "give both the same prompt"),
+        ({"chosen": [ASK, GOOD], "rejected": [*EARLIER, BAD]}, "give both the same prompt"),
+        ({"prompt": "Why?", "chosen": [ASK, GOOD], "rejected": [ASK, BAD]}, r"messages\[1\] is the user's"),
+        ({"chosen": [ASK, "a"], "rejected": [ASK, BAD]}, r"messages\[1\] is 'a'"),
+        ({**RANKED, "answers": "ab"}, "the answers are 'ab'; each must be a text"),
+        ({**RANKED, "ranks": [0]}, r"the ranks are \[0\]; give a whole number for each answer"),
+        ({**RANKED, "ranks": [0, 1.5]}, "the ranks are"),
+        ({**RANKED, "ranks": [False, True]}, "the ranks are"),
+        ({**RANKED, "ranks": [-1, 0]}, r"the ranks are \[-1, 0\]"),
+        ({**RANKED, "ranks": None}, "the ranks are None"),
+        ({**RANKED, "ranks": [1, 1]}, "no answer is ranked above another; give at least two different ranks"),
+        ({"answers": ["a", "b"], "ranks": [0, 1]}, "messages is a NoneType"),
+    ],
+)
+def test_what_is_no_comparison_is_named_with_its_line(tmp_path, row, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        comparisons(tmp_path, PAIR, row)
+    assert f"{tmp_path / 'pairs.jsonl'}, line 2" in str(caught.value) and "\n" not in str(caught.value)

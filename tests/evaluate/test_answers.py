@@ -55,6 +55,18 @@ def test_a_greedy_answer_is_the_argmax_token_by_token(model, tokenizer):
         assert given.ended == (len(expected) < 12)
 
 
+def test_a_long_prompt_does_not_cut_the_answers_beside_it(model, tokenizer):
+    """The room of the longest prompt once was everybody's: half of a batch ended in the middle of a word."""
+    long = [{"role": "user", "content": "Why? " * 80}]
+    while len(render_chat(long, tokenizer, add_generation_prompt=True).ids) > model.config.context_length - 3:
+        long = [{"role": "user", "content": long[0]["content"][5:]}]
+    alone = answer_prompts(model, tokenizer, PROMPTS, 12)
+    *beside, last = answer_prompts(model, tokenizer, [*PROMPTS, long], 12)
+    assert beside == alone and max(len(answer.ids) for answer in alone) == 12
+    room = model.config.context_length - len(render_chat(long, tokenizer, add_generation_prompt=True).ids)
+    assert len(last.ids) <= room and last.ended == (len(last.ids) < room)
+
+
 def test_sampled_answers_follow_the_seed(model, tokenizer):
     one, same, other = (answer_prompts(model, tokenizer, PROMPTS, 12, 1.0, seed=seed) for seed in (5, 5, 6))
     assert one == same

@@ -1,0 +1,138 @@
+"""Models that give numbers instead of words: a GPT's body with a head of one output.
+
+The names of the weights are those of Hugging Face's `Qwen3ForSequenceClassification` and
+`LlamaForSequenceClassification` with one label.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from minillm.model import pretrained
+from minillm.model.config import GPTConfig
+from minillm.model.gpt import GPT, Decoder, check_ids
+from minillm.model.init import init_weights
+
+__all__ = ["RewardModel", "ScalarModel", "last_real"]
+
+
+class ScalarModel(nn.Module):
+    """A GPT without its vocabulary head: one number for every token. As a critic it tells the value of each state.
+
+    Args:
+        config: the shape of the body.
+        generator: a CPU generator, or a seed for a fresh one; decides the head's first weights.
+    """
+
+    def __init__(self, config: GPTConfig, generator: torch.Generator | int = 0) -> None:
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # PyTorch's own initialisation draws from the global generator
+            self.model = Decoder(config)
+            self.score = nn.Linear(config.d_model, 1, bias=False)
+        init_weights(self, generator)
+
+    @classmethod
+    def from_body(cls, source: GPT | ScalarModel, generator: torch.Generator | int = 0) -> ScalarModel:
+        """A copy of a model's body with a head of its own; the head is copied too where the source has one."""
+        copy = cls(source.config, generator)
+        copy.model.load_state_dict(source.model.state_dict())
+        if isinstance(source, ScalarModel):
+            copy.score.load_state_dict(source.score.state_dict())
+        return copy
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable numbers."""
+        return sum(weight.numel() for weight in self.parameters())
+
+    def token_scores(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """One number for every token, which depends on it and the tokens before it.
+
+        Args:
+            ids: (batch, time) token ids.
+            mask: (batch, time) True for real tokens; None: all are. Padding may stand on either side.
+
+        Returns:
+            (batch, time).
+
+        Raises:
+            ValueError: an id outside the vocabulary, or too many tokens.
+        """
+        check_ids(ids, self.config.vocab_size)
+        if ids.shape[1] > self.config.context_length:
+            raise ValueError(
+                f"{ids.shape[1]} tokens are more than the model's context_length={self.config.context_length}; "
+                "use fewer"
+            )
+        # No token looks to its right, so padding there is seen by padding only.
+        pads_left = mask is not None and not bool(mask[:, 0].all())
+        document_ids = mask.long() - 1 if pads_left else None
+        return self.score(self.model(ids, document_ids, None)).squeeze(-1)
+
+
+class RewardModel(ScalarModel):
+    """Scores whole conversations: the number at the last real token, less the mean over the SFT model's answers.
+
+    It is called as `reward_model(ids, mask)`. Only differences between scores of the same prompt are learned, so where
+    zero lies is a choice: `mean` puts it at the average answer.
+
+    Reference: Ouyang et al. 2022 (InstructGPT), section 3.5.
+    """
+
+    def __init__(self, config: GPTConfig, generator: torch.Generator | int = 0) -> None:
+        super().__init__(config, generator)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Scores of conversations.
+
+        Args:
+            ids: (batch, time) rendered conversations, each with its answer's end token.
+            mask: (batch, time) True for real tokens; None: all are. Padding may stand on either side.
+
+        Returns:
+            (batch,) scores.
+
+        Raises:
+            ValueError: a row without a real token; an id outside the vocabulary; too many tokens.
+        """
+        mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+        scores = self.token_scores(ids, mask)
+        return scores.gather(1, last_real(mask)[:, None])[:, 0] - self.mean
+
+    def save_pretrained(self, directory: str | Path) -> Path:
+        """Write `config.json` and `model.safetensors`."""
+        return pretrained.write_model(directory, self.config, self.state_dict(), pretrained.CLASSIFIER)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path) -> RewardModel:
+        """Load a folder that `save_pretrained` wrote.
+
+        Raises:
+            ValueError: a file is missing, damaged, of a newer format, or the two do not fit together.
+        """
+        model = cls(pretrained.read_config(directory, pretrained.CLASSIFIER))
+        pretrained.read_weights(directory, model)
+        return model
+
+
+def last_real(mask: Tensor) -> Tensor:
+    """The column of the last True in each row, (batch, time) -> (batch,).
+
+    Raises:
+        ValueError: a row has none.
+
+    >>> last_real(torch.tensor([[True, True, False], [False, True, True]]))
+    tensor([1, 2])
+    """
+    if not bool(mask.any(dim=1).all()):
+        row = int((~mask.any(dim=1)).nonzero()[0])
+        raise ValueError(f"row {row} of the mask has no real token; give each row at least one")
+    columns = torch.arange(mask.shape[1], device=mask.device)
+    return (mask * columns).argmax(dim=1)

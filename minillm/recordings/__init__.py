@@ -1,0 +1,31 @@
+"""Recorded runs: experiments that take longer than a chapter may, kept with the settings that made them.
+
+A recording is a JSON file beside this module. `tools/record.py` makes it from real runs, with `make recordings`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minillm.files import read_json
+
+__all__ = ["recording"]
+
+_FOLDER = Path(__file__).parent
+
+
+def recording(name: str) -> dict[str, Any]:
+    """A recording by its name.
+
+    Returns:
+        `machine` and `versions` it was made with, the `command` that makes it, and `runs`: for each run by name its
+        `flag` for `minillm run --preset cpu --stages ppo`, its `metrics`, line by line, and its `figures`.
+    Raises:
+        ValueError: there is none of that name.
+    """
+    path = _FOLDER / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in _FOLDER.glob("*.json")))
+        raise ValueError(f"there is no recording {name!r}; choose one of {known}")
+    return read_json(path)

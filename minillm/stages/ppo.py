@@ -1,0 +1,135 @@
+"""PPO: the policy answers, the reward model scores, and answers that score better than expected become likelier.
+
+Four models take part. The *policy* starts as the fine-tuned model and is trained. The *reference* is the fine-tuned
+model and stays: the distance to it costs reward, which is the leash. The *reward model* stays too. The *critic* starts
+as a copy of the reward model and learns to foresee, token by token, what the policy will earn.
+
+Reference: Schulman et al. 2017 (PPO); Ziegler et al. 2019 and Ouyang et al. 2022, section 3.5 (for language models).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from minillm.model.gpt import GPT
+from minillm.model.heads import RewardModel
+from minillm.stages.policy_losses import gae, kl_penalty, policy_loss, value_loss
+from minillm.stages.ppo_config import PPOConfig
+from minillm.stages.ppo_run import PPORun
+from minillm.text.chat import Message, save_chat_format
+from minillm.text.tokenizer import Tokenizer
+from minillm.train.interrupt import TrainingInterrupted, stop_signal
+from minillm.train.runtime import Runtime, choose_runtime
+
+__all__ = ["PPOConfig", "gae", "kl_penalty", "policy_loss", "ppo", "value_loss"]
+
+
+def ppo(
+    config: PPOConfig,
+    policy: GPT,
+    reward_model: RewardModel,
+    tokenizer: Tokenizer,
+    prompt: Callable[[int], Sequence[Message]],
+    folder: str | Path | None,
+    *,
+    evaluate: Callable[[GPT], dict[str, Any]] | None = None,
+    seed: int = 0,
+    runtime: Runtime | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train a policy against a reward model, and save it with its tokenizer and chat template.
+
+    A run that was stopped goes on from its last checkpoint in the folder, to the same weights bit for bit on a CPU.
+
+    Args:
+        config: the settings.
+        policy: the fine-tuned model to start from; it is trained in place. A copy of it is the reference.
+        reward_model: gives the scores; a copy of it is the critic.
+        tokenizer: of all of them.
+        prompt: from 0, 1, 2, ... to conversations that end with the user's message.
+        folder: gets config.json, model.safetensors, tokenizer.json, the chat template, metrics.jsonl and
+            rollouts.jsonl; None: nothing is written.
+        evaluate: called before the first iteration, every `evaluate_every` and after the last; what it returns is
+            logged, and reaches nothing else.
+        seed: decides the draws and the order.
+        runtime: where it runs; None chooses by the machine.
+        progress: whether to show a progress bar.
+    Returns:
+        the figures of the stage, those of the last tenth of the iterations averaged.
+    Raises:
+        TrainingDivergedError: a loss or gradient became NaN or infinite; the last good checkpoint is kept.
+        TrainingInterrupted: Ctrl-C; the state has been saved.
+        ValueError: the folder holds a run of other settings.
+    """
+    # In bf16 the first ratios of an iteration, which must be 1, are off by up to 15 %.
+    runtime = replace(runtime or choose_runtime(), precision="fp32")
+    folder = None if folder is None else Path(folder)
+    run = PPORun(config, policy, reward_model, tokenizer, prompt, folder, seed, runtime)
+    run.resume()
+    bar = tqdm(
+        total=config.iterations,
+        initial=run.iteration,
+        disable=not (progress and runtime.is_main),
+        unit="iteration",
+    )
+    with bar, stop_signal(runtime.world_size == 1) as stop:
+        if evaluate is not None and not run.log.lines:
+            run.log.add({"step": 0} | evaluate(run.policy))
+        while run.iteration < config.iterations:
+            numbers = run.iterate()
+            last = run.iteration == config.iterations
+            if evaluate is not None and (last or run.iteration % config.evaluate_every == 0):
+                numbers |= evaluate(run.policy)
+            run.log.add({"step": run.iteration} | numbers | {"seconds": round(run.seconds, 3)})
+            bar.set_postfix_str(f"reward {numbers['reward']:.2f}, KL {numbers['kl']:.1f} nats", refresh=False)
+            bar.update()
+            if last or stop.is_set() or run.iteration % config.checkpoint_every == 0:
+                run.save()
+            if stop.is_set() and not last:
+                raise TrainingInterrupted(
+                    f"stopped after iteration {run.iteration} of {config.iterations}; run the same command again to go "
+                    "on from there"
+                )
+    if folder is not None and runtime.is_main:
+        run.policy.save_pretrained(folder)
+        tokenizer.save(folder)
+        save_chat_format(folder, tokenizer)
+    return _figures(run)
+
+
+def _figures(run: PPORun) -> dict[str, Any]:
+    """The key numbers of a run; averages are over the last tenth of the iterations."""
+    lines = [line for line in run.log.lines if "seconds_sampling" in line]  # those of iterations
+    recent = lines[-max(1, len(lines) // 10) :]
+    mean = {
+        name: sum(line[name] for line in recent) / len(recent)
+        for name in (
+            "reward",
+            "kl",
+            "entropy",
+            "clip_fraction",
+            "explained_variance",
+            "length",
+            "ended_share",
+        )
+    }
+    spent = {
+        name: round(sum(line[name] for line in lines), 2)
+        for name in ("seconds_sampling", "seconds_scoring", "seconds_learning")
+    }
+    return {
+        "seconds": round(run.seconds, 2),
+        "training_seconds": round(sum(spent.values()), 2),
+        "parameters": run.policy.n_parameters,
+        "iterations": run.iteration,
+        "answers": run.iteration * run.config.prompts,
+        "tokens": run.tokens,
+        "first_ratio_error": max(line["first_ratio_error"] for line in lines),
+        **{f"train_{name}": value for name, value in mean.items()},
+        **spent,
+    }

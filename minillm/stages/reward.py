@@ -1,0 +1,313 @@
+"""The reward model: a copy of the fine-tuned model that learns to score answers as an annotator ranks them.
+
+Only order is learned: of two answers to one prompt, the preferred one is to get the higher score. All answers to a
+prompt, and so all pairs of them, are in one element of the batch, so that an answer is computed once for all its pairs.
+
+Reference: Ouyang et al. 2022 (InstructGPT), section 3.5; Stiennon et al. 2020; the model of choice is that of Bradley
+and Terry 1952.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from minillm.data.preferences import Comparison
+from minillm.model.gpt import GPT
+from minillm.model.heads import RewardModel
+from minillm.text.chat import render_chat
+from minillm.text.tokenizer import Tokenizer
+from minillm.train.config import FitConfig
+from minillm.train.loop import fit
+from minillm.train.runtime import Runtime, choose_runtime, make_generator, to_device
+
+__all__ = [
+    "ComparisonBatch",
+    "ComparisonBatches",
+    "RewardConfig",
+    "RewardModel",
+    "fitting_comparisons",
+    "ranking_loss",
+    "reward",
+    "score_comparisons",
+]
+
+_BUCKET = 16  # batches; prompts of about equal length are put together within so many
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Settings of the reward model."""
+
+    fit: FitConfig  # the training
+    prompts: int = 16  # in the batch of one optimizer step, each with all of its answers
+    max_epochs: float = 2.0  # fewer steps are made where they would read the comparisons more often
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fit, FitConfig):
+            raise TypeError(f"fit is {self.fit!r}; use a FitConfig")
+        if isinstance(self.prompts, bool) or not isinstance(self.prompts, int) or self.prompts < 1:
+            raise ValueError(f"prompts is {self.prompts!r}; use a whole number of at least 1")
+        if not self.max_epochs > 0:
+            raise ValueError(f"max_epochs is {self.max_epochs}; use a number above 0")
+
+
+def ranking_loss(scores: Tensor, ranks: Tensor, reduction: str = "mean") -> Tensor:
+    """Surprise at the rankings: -log sigmoid(score of the better - score of the worse), over the pairs of a prompt.
+
+    The loss of a prompt is the mean over its pairs, and the result the mean over the prompts (InstructGPT, eq. 1), so
+    that a prompt with many answers counts no more than one with few.
+
+    Args:
+        scores: (answers,) or (prompts, answers) scores.
+        ranks: as scores; 0 for the best. Equal ranks are no pair; a negative rank marks an answer that is not there.
+        reduction: "mean" or "sum" over the prompts, "none" for each.
+
+    Returns:
+        nats per pair: a scalar, or (prompts,).
+
+    Raises:
+        ValueError: shapes that differ, an unknown reduction.
+
+    Reference: Ouyang et al. 2022 (InstructGPT), eq. 1.
+
+    >>> round(ranking_loss(torch.tensor([2.0, 0.0]), torch.tensor([0, 1])).item(), 4)  # log(1 + exp(-2))
+    0.1269
+    """
+    if scores.shape != ranks.shape:
+        raise ValueError(
+            f"scores have the shape {tuple(scores.shape)} and ranks {tuple(ranks.shape)}; give a rank for each score"
+        )
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is {reduction!r}; choose one of mean, sum, none")
+    here = ranks >= 0
+    better = (ranks[..., :, None] < ranks[..., None, :]) & here[..., :, None] & here[..., None, :]
+    margins = torch.where(better, scores[..., :, None] - scores[..., None, :], 0.0).float()
+    nats = torch.where(better, F.softplus(-margins), 0.0).sum(dim=(-2, -1))
+    nats = nats / better.sum(dim=(-2, -1)).clamp(min=1)
+    return {"mean": nats.mean, "sum": nats.sum, "none": lambda: nats}[reduction]()
+
+
+@dataclass(frozen=True)
+class ComparisonBatch:
+    """Prompts with all of their answers.
+
+    Attributes:
+        ids: int64 (prompts, answers, time) rendered conversations, padded on the right.
+        mask: bool (prompts, answers, time), True for real tokens.
+        ranks: int64 (prompts, answers), 0 for the best; -1 where a prompt has fewer answers.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    ranks: Tensor
+
+
+class ComparisonBatches:
+    """Batches of comparisons: `batch(step)` is a pure function of the step; each epoch shows every comparison once.
+
+    Prompts of about equal length share a batch, so that little is padding. An epoch's last batch may be smaller.
+
+    Args:
+        comparisons: what to learn from.
+        tokenizer: of the model.
+        context_length: of the model (tokens); a comparison with a longer conversation is left out.
+        prompts: in a batch.
+        seed: decides the order.
+    Raises:
+        ValueError: no comparison fits the context.
+    """
+
+    def __init__(
+        self,
+        comparisons: Sequence[Comparison],
+        tokenizer: Tokenizer,
+        context_length: int,
+        prompts: int,
+        seed: int = 0,
+    ) -> None:
+        if not comparisons:
+            raise ValueError(
+                "there are no comparisons: no prompt has two different answers that came to an end; sample more or "
+                "longer answers (n_train, max_new_tokens), from a model that has learned to end them"
+            )
+        rendered = [
+            [render_chat(one.conversation(number), tokenizer).ids for number in range(len(one.answers))]
+            for one in comparisons
+        ]
+        kept = [i for i, rows in enumerate(rendered) if max(map(len, rows)) <= context_length]
+        if not kept:
+            raise ValueError(
+                f"no comparison fits the context of {context_length} tokens; give shorter prompts and answers"
+            )
+        self.comparisons = [comparisons[i] for i in kept]
+        self.rows = [rendered[i] for i in kept]
+        self.prompts, self.seed = prompts, seed
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return -(-len(self.rows) // self.prompts)
+
+    def batch(self, step: int) -> ComparisonBatch:
+        """The batch of a step (0, 1, 2, ...): the same whenever it is asked for."""
+        epoch, index = divmod(step, self.batches_per_epoch)
+        return self.collate(self._order(epoch)[index])
+
+    def _order(self, epoch: int) -> list[np.ndarray]:
+        """The numbers of the comparisons in each batch of an epoch."""
+        random = np.random.default_rng([self.seed, epoch])
+        mixed = random.permutation(len(self.rows))
+        longest = np.array([max(map(len, rows)) for rows in self.rows])
+        batches = []
+        for first in range(0, len(mixed), _BUCKET * self.prompts):
+            bucket = mixed[first : first + _BUCKET * self.prompts]
+            bucket = bucket[np.argsort(longest[bucket], kind="stable")]
+            batches += [bucket[i : i + self.prompts] for i in range(0, len(bucket), self.prompts)]
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def collate(self, numbers: Sequence[int]) -> ComparisonBatch:
+        """Some of the comparisons as one batch."""
+        answers = max(len(self.rows[number]) for number in numbers)
+        time = max(len(ids) for number in numbers for ids in self.rows[number])
+        ids = torch.zeros(len(numbers), answers, time, dtype=torch.long)
+        mask = torch.zeros(len(numbers), answers, time, dtype=torch.bool)
+        ranks = torch.full((len(numbers), answers), -1)
+        for place, number in enumerate(numbers):
+            for answer, row in enumerate(self.rows[number]):
+                ids[place, answer, : len(row)] = torch.tensor(row)
+                mask[place, answer, : len(row)] = True
+            ranks[place, : len(self.rows[number])] = torch.tensor(self.comparisons[number].ranks)
+        return ComparisonBatch(ids, mask, ranks)
+
+
+def fitting_comparisons(
+    comparisons: Sequence[Comparison], tokenizer: Tokenizer, context_length: int
+) -> list[Comparison]:
+    """The comparisons of which every conversation fits the context.
+
+    Raises:
+        ValueError: there is none.
+    """
+    return ComparisonBatches(comparisons, tokenizer, context_length, prompts=1).comparisons
+
+
+def _batch_scores(model: RewardModel, batch: ComparisonBatch) -> Tensor:
+    """(prompts, answers) scores; 0 where an answer is not there."""
+    here = batch.ranks >= 0
+    scores = model(batch.ids[here], batch.mask[here])
+    return torch.zeros(here.shape, dtype=scores.dtype, device=scores.device).masked_scatter(here, scores)
+
+
+def batch_loss(model: RewardModel, batch: ComparisonBatch) -> tuple[Tensor, int]:
+    """The sum of the prompts' losses and the number of prompts, as `fit` asks for it."""
+    return ranking_loss(_batch_scores(model, batch), batch.ranks, "sum"), len(batch.ranks)
+
+
+@torch.no_grad()
+def score_comparisons(
+    model: RewardModel, tokenizer: Tokenizer, comparisons: Sequence[Comparison], prompts: int = 32
+) -> list[list[float]]:
+    """The model's score of each answer of each comparison.
+
+    Raises:
+        ValueError: a conversation is longer than the context.
+    """
+    limit = model.config.context_length
+    batches = ComparisonBatches(comparisons, tokenizer, limit, prompts)
+    if len(batches.comparisons) < len(comparisons):
+        raise ValueError(f"a conversation has more than {limit} tokens; leave it out or shorten it")
+    device = model.score.weight.device
+    order = sorted(range(len(comparisons)), key=lambda number: max(map(len, batches.rows[number])))
+    scores: list[list[float]] = [[] for _ in comparisons]
+    for first in range(0, len(order), prompts):
+        numbers = order[first : first + prompts]
+        rows = _batch_scores(model, to_device(batches.collate(numbers), device)).tolist()
+        for number, row in zip(numbers, rows, strict=True):
+            scores[number] = row[: len(comparisons[number].answers)]
+    return scores
+
+
+def reward(
+    config: RewardConfig,
+    sft_model: GPT,
+    tokenizer: Tokenizer,
+    train: Sequence[Comparison],
+    held_out: Sequence[Comparison],
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    runtime: Runtime | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train a reward model on comparisons, and save it with its tokenizer.
+
+    A run that was stopped goes on from its last checkpoint in the folder.
+
+    Args:
+        config: the settings.
+        sft_model: the model whose body is copied; it stays as it is.
+        tokenizer: its tokenizer.
+        train: ranked answers to learn from.
+        held_out: others, for the validation loss and for where zero lies.
+        folder: gets config.json, model.safetensors, tokenizer.json and metrics.jsonl.
+        seed: decides the head's first weights and the order.
+        runtime: where it runs; None chooses by the machine.
+        progress: whether to show a progress bar.
+    Returns:
+        the figures of the stage; losses in nats per pair.
+    Raises:
+        ValueError: no comparison fits the context.
+    """
+    started = time.perf_counter()
+    runtime = runtime or choose_runtime()
+    context_length = sft_model.config.context_length
+    model = RewardModel.from_body(sft_model, make_generator(seed))
+    batches = ComparisonBatches(train, tokenizer, context_length, config.prompts, seed)
+    tests = ComparisonBatches(held_out, tokenizer, context_length, config.prompts)
+
+    def loss_on_tests(_: Any) -> float:
+        scores = score_comparisons(model, tokenizer, tests.comparisons)
+        losses = [
+            ranking_loss(torch.tensor(s), torch.tensor(one.ranks)).item()
+            for s, one in zip(scores, tests.comparisons, strict=True)
+        ]
+        return sum(losses) / len(losses)
+
+    steps = min(config.fit.steps, math.ceil(config.max_epochs * batches.batches_per_epoch))
+    result = fit(
+        model,
+        batches,
+        replace(config.fit, steps=steps, seed=seed),
+        loss=batch_loss,
+        validate=loss_on_tests,
+        directory=folder,
+        runtime=runtime,
+        progress=progress,
+    )
+    scores = score_comparisons(model, tokenizer, batches.comparisons)
+    model.mean.fill_(float(np.mean([score for row in scores for score in row])))
+    if runtime.is_main:
+        model.save_pretrained(folder)
+        tokenizer.save(folder)
+    return {
+        "seconds": round(max(time.perf_counter() - started, result.seconds), 2),
+        "training_seconds": round(result.seconds, 2),
+        "parameters": model.n_parameters,
+        "steps": result.steps,
+        "comparisons": len(batches.comparisons),
+        "pairs": sum(one.n_pairs for one in batches.comparisons),
+        "too_long": len(train) - len(batches.comparisons),
+        "epochs": result.steps / batches.batches_per_epoch,
+        "train_loss": result.train_loss,
+        "val_loss": result.val_loss,
+        "stopped_early": result.stopped_early,
+    }

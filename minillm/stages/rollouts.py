@@ -1,0 +1,165 @@
+"""Rollouts: what the policy wrote, as one padded batch, and what models say of each of its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from minillm.model.gpt import GPT
+from minillm.model.heads import RewardModel, ScalarModel
+from minillm.model.sampling import generate
+from minillm.stages.policy_losses import entropy
+
+__all__ = ["Rollouts", "action_log_probs", "action_values", "answer_scores", "by_pieces", "sample_rollouts"]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Prompts with the answers that were sampled, the shortest first, padded on the right.
+
+    Column t of everything that is told of actions belongs to the choice of the token in column t + 1 of `ids`.
+
+    Attributes:
+        ids: int64 (batch, time) prompt, answer and, where there is one, the end token.
+        mask: bool (batch, time), True for real tokens.
+        action_mask: bool (batch, time - 1), True where the next token was the policy's choice, its end token included.
+        ended: bool (batch,), whether the answer has its end token.
+        order: int64 (batch,), the number of each row's prompt in the list that was given.
+        starts: int64 (batch,), the column where the answer begins.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    action_mask: Tensor
+    ended: Tensor
+    order: Tensor
+    starts: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, numbers: Tensor | slice) -> Rollouts:
+        """Some of the rows, without the columns that are padding in all of them."""
+        used = self.mask[numbers].any(dim=0)
+        used[1:] |= self.action_mask[numbers].any(dim=0)
+        width = int(used.sum())
+        return Rollouts(
+            self.ids[numbers, :width],
+            self.mask[numbers, :width],
+            self.action_mask[numbers, : width - 1],
+            self.ended[numbers],
+            self.order[numbers],
+            self.starts[numbers],
+        )
+
+    def to(self, device: torch.device) -> Rollouts:
+        """The same on a device."""
+        return Rollouts(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def answers(self) -> list[list[int]]:
+        """The token ids of each answer, with its end token."""
+        return [
+            ids[start:][mask[start:]].tolist()
+            for ids, mask, start in zip(self.ids, self.mask, self.starts.tolist(), strict=True)
+        ]
+
+
+@torch.no_grad()
+def sample_rollouts(
+    policy: GPT,
+    prompts: Sequence[Sequence[int]],
+    end_id: int,
+    pad_id: int,
+    max_new_tokens: int,
+    temperature: float,
+    generator: torch.Generator,
+    *,
+    mask_padding: bool = True,
+    end_is_action: bool = True,
+) -> Rollouts:
+    """Let the policy answer.
+
+    Nothing but the temperature changes its distribution (no top-k, no top-p), so that the log-probabilities of the
+    actions are those with which they were drawn.
+
+    Args:
+        policy: what answers.
+        prompts: rendered conversations, each to be gone on with by an answer, shorter than the context.
+        end_id: id of the token that ends an answer.
+        pad_id: id that fills up short rows.
+        max_new_tokens: of an answer, its end token included.
+        temperature: above 0.
+        generator: decides the draws.
+        mask_padding: False counts padding as actions, a mistake to look at.
+        end_is_action: False leaves the end token out of the actions, another one.
+    """
+    context_length = policy.config.context_length
+    answers = generate(policy, prompts, max_new_tokens, temperature, stop=end_id, generator=generator)
+    rows = []
+    for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        ended = len(answer) < min(max_new_tokens, context_length + 1 - len(prompt))
+        row = [*prompt, *answer, *([end_id] if ended else [])]
+        rows.append((row[:context_length], len(prompt), ended and len(row) <= context_length, number))
+    rows.sort(key=lambda entry: len(entry[0]))
+    width = len(rows[-1][0])
+    ids = torch.tensor([row + [pad_id] * (width - len(row)) for row, *_ in rows])
+    lengths = torch.tensor([len(row) for row, *_ in rows])[:, None]
+    starts = torch.tensor([start for _, start, *_ in rows])[:, None]
+    columns = torch.arange(width)[None]
+    mask = columns < lengths
+    action_mask = columns >= starts
+    if mask_padding:
+        action_mask &= mask
+    if not end_is_action:
+        action_mask &= ids != end_id
+    ended, order = torch.tensor([entry[2] for entry in rows]), torch.tensor([entry[3] for entry in rows])
+    return Rollouts(ids, mask, action_mask[:, 1:], ended, order, starts[:, 0])
+
+
+def by_pieces(
+    function: Callable[[Rollouts], tuple[Tensor, ...]], rollouts: Rollouts, rows: int
+) -> tuple[Tensor, ...]:
+    """Compute (batch, time - 1) tensors a few rows at a time, so that short rows are not padded to the longest.
+
+    Args:
+        function: from rollouts to tensors of the shape of their `action_mask`.
+        rollouts: all of them.
+        rows: of a piece.
+    """
+    width = rollouts.action_mask.shape[1]
+    pieces = [function(rollouts.rows(slice(first, first + rows))) for first in range(0, len(rollouts), rows)]
+    return tuple(
+        torch.cat([F.pad(tensor, (0, width - tensor.shape[1])) for tensor in tensors])
+        for tensors in zip(*pieces, strict=True)
+    )
+
+
+def answer_scores(reward_model: RewardModel, rollouts: Rollouts, rows: int) -> Tensor:
+    """The reward model's score of each answer, (batch,)."""
+    pieces = [rollouts.rows(slice(first, first + rows)) for first in range(0, len(rollouts), rows)]
+    return torch.cat([reward_model(piece.ids, piece.mask).float() for piece in pieces])
+
+
+def action_log_probs(policy: GPT, rollouts: Rollouts, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The log-probability of each action and the entropy of the choice it was, (batch, time - 1) each (nats).
+
+    0 where there is no action. The head, the dearest part of a small model, is computed for actions only.
+    """
+    mask = rollouts.action_mask
+    hidden = policy.hidden(rollouts.ids[:, :-1])[mask]
+    logits = F.linear(hidden, policy.head_weight).float() / temperature
+    log_probs = -F.cross_entropy(logits, rollouts.ids[:, 1:][mask], reduction="none")
+    empty = torch.zeros(mask.shape, device=mask.device)
+    with torch.no_grad():
+        spread = empty.masked_scatter(mask, entropy(logits))
+    return empty.masked_scatter(mask, log_probs), spread
+
+
+def action_values(critic: ScalarModel, rollouts: Rollouts) -> Tensor:
+    """What the critic expects before each action, (batch, time - 1); 0 where there is no action."""
+    values = critic.token_scores(rollouts.ids[:, :-1]).float()
+    return torch.where(rollouts.action_mask, values, 0.0)

@@ -1,0 +1,59 @@
+"""Recorded runs: whole, small, and made with settings that can be given again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from minillm import recordings
+from minillm.cli import _overrides
+from minillm.course import Course
+from minillm.recordings import recording
+
+RUNS = recording("ppo")["runs"]
+CURVES = {
+    "reward",
+    "kl",
+    "entropy",
+    "clip_fraction",
+    "value_loss",
+    "explained_variance",
+    "length",
+    "ended_share",
+}
+
+
+def test_a_recording_that_is_not_there_is_told():
+    with pytest.raises(ValueError, match="no recording 'pp'; choose one of ppo"):
+        recording("pp")
+
+
+def test_recordings_are_small():
+    sizes = [path.stat().st_size for path in Path(recordings.__file__).parent.glob("*.json")]
+    assert sum(sizes) < 1_500_000
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_flag_gives_the_settings_of_the_run(name):
+    """What a reader is told to type is what was run: today's preset with the changes of the flag."""
+    run = RUNS[name]
+    seed = re.search(r"--seed (\d+)", run["flag"])
+    assert (int(seed[1]) if seed else 0) == run["seed"]
+    changes = _overrides(re.findall(r"--set (\S+)", run["flag"])).get("ppo", {})
+    assert changes == run["changes"]
+    settings = Course("cpu", ppo=changes).preset.ppo
+    assert asdict(settings) == asdict(Course("cpu").preset.ppo) | changes
+    assert run["figures"]["iterations"] == settings.iterations, "make recordings: they are of an older preset"
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_iteration_is_there(name):
+    lines = [line for line in RUNS[name]["metrics"] if "reward" in line]
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    assert all(lines[0].keys() >= CURVES for line in lines)
+    assert all(line["first_ratio_error"] < 1e-3 for line in lines), "the first ratio of an iteration is 1"
+    judged = [line["step"] for line in RUNS[name]["metrics"] if "held_out_gold_score" in line]
+    assert judged[0] == 0 and judged[-1] == len(lines)
