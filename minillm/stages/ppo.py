@@ -66,7 +66,7 @@ def ppo(
         TrainingInterrupted: Ctrl-C; the state has been saved.
         ValueError: the folder holds a run of other settings.
     """
-    # In bf16 the first ratios of an iteration, which must be 1, are off by up to 15 %.
+    # In bf16 the first ratios of an iteration, which must be 1, are off by several per cent.
     runtime = replace(runtime or choose_runtime(), precision="fp32")
     folder = None if folder is None else Path(folder)
     run = PPORun(config, policy, reward_model, tokenizer, prompt, folder, seed, runtime)
