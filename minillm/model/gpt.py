@@ -18,6 +18,7 @@ from minillm.model.blocks import Block, RMSNorm, compute_dtype, rotary_tables
 from minillm.model.cache import KVCache
 from minillm.model.config import GPTConfig
 from minillm.model.init import init_weights
+from minillm.model.lora import merged_state_dict
 from minillm.model.loss import IGNORE_INDEX, linear_cross_entropy
 
 __all__ = ["GPT", "IGNORE_INDEX", "GPTConfig", "KVCache", "init_weights", "next_token_loss"]
@@ -94,8 +95,13 @@ class GPT(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Trainable numbers, a tied matrix counted once."""
+        """Numbers in the weights, a tied matrix counted once, adapters included."""
         return sum(weight.numel() for weight in self.parameters())
+
+    @property
+    def n_trainable(self) -> int:
+        """Those of them that training changes."""
+        return sum(weight.numel() for weight in self.parameters() if weight.requires_grad)
 
     def hidden(
         self, ids: Tensor, *, document_ids: Tensor | None = None, cache: KVCache | None = None
@@ -130,8 +136,11 @@ class GPT(nn.Module):
         return F.linear(self.hidden(ids, document_ids=document_ids, cache=cache), self.head_weight)
 
     def save_pretrained(self, directory: str | Path) -> Path:
-        """Write ``config.json`` and ``model.safetensors``; transformers loads the folder as well."""
-        return pretrained.write_model(directory, self.config, self.state_dict())
+        """Write ``config.json`` and ``model.safetensors``; transformers loads the folder as well.
+
+        An active LoRA adapter is written into the weights.
+        """
+        return pretrained.write_model(directory, self.config, merged_state_dict(self))
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> GPT:
