@@ -1,24 +1,33 @@
-"""Where conversations for fine-tuning come from: the tasks of the micro-world, or the reader's own files.
+"""Where conversations for fine-tuning come from: the micro-world's tasks, the reader's own files, or the Hub.
 
 Like a corpus, a source gives two splits, "train" and "validation", and says in `settings()` what decides them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from minillm.data.corpora import Split
+from minillm.data.hub import HubRows, is_hub_name
 from minillm.data.readers import ROW_SUFFIXES, FileRows, find_files, read_conversations
+from minillm.data.rows import TURNS, parse_conversation
 from minillm.data.tasks import PPO_SEED, Tasks
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED
 from minillm.files import sha256_bytes
 from minillm.text.chat import Message
 
-__all__ = ["Conversations", "FileConversations", "TaskConversations", "open_conversations"]
+__all__ = [
+    "Conversations",
+    "FileConversations",
+    "HubConversations",
+    "TaskConversations",
+    "open_conversations",
+    "prompt_of",
+]
 
 
 class Conversations:
@@ -40,6 +49,13 @@ class Conversations:
     def settings(self) -> dict[str, Any]:
         """Everything that decides them, as JSON values."""
         raise NotImplementedError
+
+    def check(self) -> None:
+        """Find mistakes in files and datasets before anything is trained.
+
+        Raises:
+            ValueError: as when they are read.
+        """
 
 
 @dataclass(frozen=True)
@@ -90,11 +106,34 @@ def _task_sample(families: tuple[str, ...] | None, steps: bool, seed: int) -> st
     return sha256_bytes("\0".join(repr(task.conversation) for task in tasks).encode())[:16]
 
 
+def prompt_of(messages: list[Message]) -> list[Message]:
+    """A conversation up to the user's last message, which waits for an answer."""
+    return messages[: max(i for i, message in enumerate(messages) if message["role"] == "user") + 1]
+
+
+class _ListedConversations(Conversations):
+    """Conversations of which `split` gives a list; a prompt is one of them up to the user's last message."""
+
+    def split(self, split: str) -> list[list[Message]]:
+        raise NotImplementedError
+
+    def conversations(self, split: Split) -> Iterator[list[Message]]:
+        return iter(self.split(split))
+
+    def check(self) -> None:
+        self.split("train")
+
+    def prompt(self, number: int) -> list[Message]:
+        train = self.split("train")
+        return prompt_of(train[number % len(train)])
+
+
 @dataclass(frozen=True)
-class FileConversations(FileRows, Conversations):
-    """Conversations in .jsonl files, a JSON object a line with the key `messages`."""
+class FileConversations(FileRows, _ListedConversations):
+    """Conversations in .jsonl files, one a line; see `minillm.data.rows.parse_conversation` for its forms."""
 
     what: ClassVar[str] = "conversations"
+    example: ClassVar[str] = TURNS
     validation_share: float = 0.05  # of the conversations, from the end
 
     @property
@@ -104,17 +143,27 @@ class FileConversations(FileRows, Conversations):
     def read(self, path: Path) -> Iterator[list[Message]]:
         return read_conversations(path)
 
-    def conversations(self, split: Split) -> Iterator[list[Message]]:
-        return iter(self.split(split))
 
-    def prompt(self, number: int) -> list[Message]:
-        train = self.split("train")
-        messages = train[number % len(train)]
-        return messages[: max(i for i, message in enumerate(messages) if message["role"] == "user") + 1]
+@dataclass(frozen=True)
+class HubConversations(HubRows, _ListedConversations):
+    """Conversations of a dataset of the Hugging Face Hub, one a row; see `minillm.data.rows.parse_conversation`."""
+
+    what: ClassVar[str] = "conversations"
+    setting: ClassVar[str] = "conversations"
+    offline: ClassVar[str] = "the built-in conversations need no network: --sft tasks"
+
+    @property
+    def description(self) -> str:
+        return f"{len(self.rows):,} conversations of {self.dataset} on the Hugging Face Hub"
+
+    @staticmethod
+    def parse(row: Mapping[str, Any]) -> list[Message]:
+        return parse_conversation(row)
 
 
 def open_conversations(source: str | Path) -> Conversations:
-    """Conversations by the name that a user gives: "tasks" (the built-in ones), a .jsonl file, a folder or a pattern.
+    """Conversations by the name that a user gives: "tasks" (the built-in ones), a .jsonl file, a folder or a pattern,
+    or a dataset of the Hub.
 
     Raises:
         ValueError: there are no such files.
@@ -122,6 +171,10 @@ def open_conversations(source: str | Path) -> Conversations:
     source = str(source)
     if source == "tasks":
         return TaskConversations()
-    hint = 'with a JSON object a line, like {"messages": [...]}, or tasks, the built-in ones'
-    paths = find_files(source, ROW_SUFFIXES, "conversations", hint)
-    return FileConversations(source, paths)
+    if is_hub_name(source):
+        return HubConversations(source)
+    hint = (
+        'with a JSON object a line, like {"messages": [...]}, a dataset of the Hugging Face Hub (owner/name), '
+        "or tasks, the built-in ones"
+    )
+    return FileConversations(source, find_files(source, ROW_SUFFIXES, "conversations", hint))

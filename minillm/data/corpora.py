@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import glob
 import heapq
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from minillm.data.readers import SUFFIXES, read_documents
+from minillm.data.hub import is_hub_name, stream_rows
+from minillm.data.readers import SUFFIXES, named_files, read_documents
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED, Document, World
 from minillm.files import sha256_bytes, sha256_file
 
 __all__ = ["Corpus", "FileCorpus", "HubCorpus", "MixedCorpus", "Split", "WorldCorpus", "open_corpus"]
 
 Split = Literal["train", "validation"]
-OFFLINE = "the built-in corpus needs no network: leave --corpus out"
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+OFFLINE = "the built-in corpus needs no network: --corpus world"
 
 
 class Corpus:
@@ -47,6 +47,13 @@ class Corpus:
     def settings(self) -> dict[str, Any]:
         """Everything that decides the documents, as JSON values."""
         raise NotImplementedError
+
+    def check(self) -> None:
+        """Find mistakes in files before anything is trained.
+
+        Raises:
+            ValueError: as when they are read.
+        """
 
     def entropy_nats(self) -> float | None:
         """Surprise of all validation documents under what wrote them (nats, summed); None if unknown."""
@@ -145,6 +152,9 @@ class FileCorpus(Corpus):
             )
         return sizes
 
+    def check(self) -> None:
+        _ = self._sizes  # which are those of all texts
+
     def _all(self) -> Iterator[str]:
         for path in self.paths:
             yield from read_documents(path, self.text_key)
@@ -211,39 +221,35 @@ class HubCorpus(Corpus):
         return f"the first {self.n_documents:,} documents of {self.dataset} on the Hugging Face Hub{config}"
 
     def documents(self, split: Split) -> Iterator[str]:
-        begin, end = (0, self.n_validation)
-        if _checked(split) == "train":
-            begin, end = end, end + self.n_documents
-        for number, text in enumerate(self._stream()):
-            if number >= end:
-                return
-            if number >= begin:
+        train = _checked(split) == "train"
+        texts = islice(self._texts(), self.n_validation + self.n_documents if train else self.n_validation)
+        number = 0
+        for number, text in enumerate(texts, start=1):
+            if not train or number > self.n_validation:
                 yield text
-
-    def _stream(self) -> Iterator[str]:
-        try:
-            import datasets
-        except ImportError:
+        if train and number <= self.n_validation:
             raise ValueError(
-                f"corpus {self.dataset} is on the Hugging Face Hub and needs the package `datasets`: "
-                f"pip install 'minillm-course[hub]'; {OFFLINE}"
-            ) from None
-        try:
-            rows = datasets.load_dataset(
-                self.dataset, self.config, split="train", streaming=True, revision=self.revision
+                f"corpus {self.dataset} has {number:,} documents, and the first {self.n_validation:,} are for "
+                "validation; choose a smaller number: --set corpus.n_validation=N"
             )
-            for row in rows:
-                if self.text_key not in row:
-                    keys = ", ".join(row)
-                    raise KeyError(f"no column {self.text_key!r}, only {keys}; name another one")
-                if (text := row[self.text_key]) and text.strip():
-                    yield text
-        except Exception as error:  # datasets, its HTTP client and its readers each raise their own kinds
-            reason = str(error.args[0] if isinstance(error, KeyError) else error).strip().split("\n")[0]
-            raise ValueError(
-                f"corpus {self.dataset} could not be read from the Hugging Face Hub "
-                f"({type(error).__name__}: {reason}); check its name and the network; {OFFLINE}"
-            ) from error
+
+    def _texts(self) -> Iterator[str]:
+        rows = stream_rows(self.dataset, "corpus", OFFLINE, self.config, self.revision)
+        for number, row in enumerate(rows, start=1):
+            where = f"corpus {self.dataset}, row {number}"
+            if self.text_key not in row:
+                raise ValueError(
+                    f"{where}: there is no column {self.text_key!r}, only {', '.join(row)}; name the one with the "
+                    f"text: --set corpus.text_key=NAME; {OFFLINE}"
+                )
+            text = row[self.text_key]
+            if not isinstance(text, (str, type(None))):
+                raise ValueError(
+                    f"{where}: {self.text_key!r} is a {type(text).__name__}, not text; name another column: "
+                    "--set corpus.text_key=NAME"
+                )
+            if text and text.strip():
+                yield text
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -297,25 +303,22 @@ def open_corpus(source: str | Path) -> Corpus:
     source = str(source)
     if source == "world":
         return WorldCorpus()
-    path = Path(source).expanduser()
-    if path.is_dir():
-        paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    elif path.exists():
-        paths = [path]
-    elif glob.has_magic(source):
-        paths = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())
-    elif _HUB_NAME.fullmatch(source) and path.suffix.lower() not in SUFFIXES:
+    if is_hub_name(source):
         return HubCorpus(source)
-    else:
+    path, kinds = Path(source).expanduser(), ", ".join(SUFFIXES)
+    if not path.exists() and not glob.has_magic(source):
         raise ValueError(
-            f"corpus {source!r} is not there; give a file, a folder or a pattern of {', '.join(SUFFIXES)}, "
+            f"corpus {source!r} is not there; give a file, a folder or a pattern of {kinds}, "
             "a dataset of the Hugging Face Hub (owner/name), or world"
         )
+    paths = named_files(source)
+    if path.is_dir():
+        paths = [path for path in paths if path.suffix.lower() in SUFFIXES]
     if not paths:
-        raise ValueError(f"corpus {source!r} has no files of the kinds {', '.join(SUFFIXES)}")
+        raise ValueError(f"corpus {source!r} has no files of the kinds {kinds}")
     for path in paths:
         if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"corpus file {path} is of an unknown format; allowed are {', '.join(SUFFIXES)}")
+            raise ValueError(f"corpus file {path} is of an unknown format; allowed are {kinds}")
     return FileCorpus(source, tuple(paths))
 
 

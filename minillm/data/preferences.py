@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -19,8 +19,10 @@ import torch
 
 from minillm.data.answers import Answer, answer_prompts
 from minillm.data.corpora import Split
+from minillm.data.hub import HubRows, is_hub_name
 from minillm.data.judge import Judge, Verdict, noisy_ranking
 from minillm.data.readers import ROW_SUFFIXES, FileRows, find_files, read_comparisons
+from minillm.data.rows import PAIR, parse_comparison
 from minillm.data.tasks import PREFERENCE_SEED, PREFERENCE_TEST_SEED, Task, Tasks
 from minillm.files import write_atomic
 from minillm.model.gpt import GPT
@@ -30,6 +32,7 @@ from minillm.text.tokenizer import Tokenizer
 __all__ = [
     "Comparison",
     "FilePreferences",
+    "HubPreferences",
     "Preferences",
     "SampledPreferences",
     "clean",
@@ -156,6 +159,13 @@ class Preferences:
         """Everything that decides them beside the model, as JSON values."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Find mistakes in files and datasets before anything is trained.
+
+        Raises:
+            ValueError: as when they are read.
+        """
+
 
 @dataclass(frozen=True)
 class SampledPreferences(Preferences):
@@ -218,11 +228,41 @@ def _prompt_length(task: Task, tokenizer: Tokenizer) -> int:
     return len(render_chat(task.prompt, tokenizer, add_generation_prompt=True).ids)
 
 
+class _ListedPreferences(Preferences):
+    """Comparisons of which `split` gives a list; the model and its answers play no part."""
+
+    name: str
+
+    def split(self, split: str) -> list[Comparison]:
+        raise NotImplementedError
+
+    def comparisons(
+        self, split: Split, model: GPT | None, tokenizer: Tokenizer | None
+    ) -> tuple[list[Comparison], dict[str, int]]:
+        kept, counts = [], {"pairs": 0, "truncated": 0, "identical": 0}
+        for one in self.split(split):
+            numbers = clean([Answer(text, (), True) for text in one.answers], counts)
+            left = one.only(numbers)
+            if left.n_pairs:  # of equal texts with different ranks a tie may be left
+                kept.append(left)
+        return kept, counts
+
+    def check(self) -> None:
+        for split in ("train", "validation"):
+            kept, _ = self.comparisons(split, None, None)
+            if not kept:
+                raise ValueError(
+                    f"preferences {self.name}: in each of the {len(self.split(split)):,} comparisons for {split} "
+                    "the better and the worse answer are the same text; give pairs that differ"
+                )
+
+
 @dataclass(frozen=True)
-class FilePreferences(FileRows, Preferences):
-    """Comparisons in .jsonl files; see `read_comparisons` for the format of a line."""
+class FilePreferences(FileRows, _ListedPreferences):
+    """Comparisons in .jsonl files, one a line; see `minillm.data.rows.parse_comparison` for its forms."""
 
     what: ClassVar[str] = "comparisons"
+    example: ClassVar[str] = PAIR
     validation_share: float = 0.1  # of the comparisons, from the end
 
     @property
@@ -232,20 +272,28 @@ class FilePreferences(FileRows, Preferences):
     def read(self, path: Path) -> Iterator[Comparison]:
         return (Comparison(**row) for row in read_comparisons(path))
 
-    def comparisons(
-        self, split: Split, model: GPT, tokenizer: Tokenizer
-    ) -> tuple[list[Comparison], dict[str, int]]:
-        kept, counts = [], {"pairs": 0, "truncated": 0, "identical": 0}
-        for comparison in self.split(split):
-            numbers = clean([Answer(text, (), True) for text in comparison.answers], counts)
-            left = comparison.only(numbers)
-            if left.n_pairs:  # of equal texts with different ranks a tie may be left
-                kept.append(left)
-        return kept, counts
+
+@dataclass(frozen=True)
+class HubPreferences(HubRows, _ListedPreferences):
+    """Comparisons of a dataset of the Hugging Face Hub, one a row; see `minillm.data.rows.parse_comparison`."""
+
+    what: ClassVar[str] = "preferences"
+    setting: ClassVar[str] = "preferences"
+    offline: ClassVar[str] = "the built-in preferences need no network: --preferences judge"
+    n_train: int = 4_000  # comparisons to train on
+
+    @property
+    def description(self) -> str:
+        return f"{len(self.rows):,} comparisons of {self.dataset} on the Hugging Face Hub"
+
+    @staticmethod
+    def parse(row: Mapping[str, Any]) -> Comparison:
+        return Comparison(**parse_comparison(row))
 
 
 def open_preferences(source: str | Path) -> Preferences:
-    """Preferences by the name that a user gives: "judge" (the built-in ones), a .jsonl file, a folder or a pattern.
+    """Preferences by the name that a user gives: "judge" (the built-in ones), a .jsonl file, a folder or a pattern, or
+    a dataset of the Hub.
 
     Raises:
         ValueError: there are no such files.
@@ -253,8 +301,12 @@ def open_preferences(source: str | Path) -> Preferences:
     source = str(source)
     if source == "judge":
         return SampledPreferences()
-    example = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
-    hint = f"with a JSON object a line, like {example}, or judge, the built-in ones"
+    if is_hub_name(source):
+        return HubPreferences(source)
+    hint = (
+        f"with a JSON object a line, like {PAIR}, a dataset of the Hugging Face Hub (owner/name), "
+        "or judge, the built-in ones"
+    )
     return FilePreferences(source, find_files(source, ROW_SUFFIXES, "preferences", hint))
 
 

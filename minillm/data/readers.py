@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from minillm.data.rows import (
+    COMPARISON_KEYS,
+    CONVERSATION_KEYS,
+    PAIR,
+    TURNS,
+    parse_comparison,
+    parse_conversation,
+)
 from minillm.files import sha256_file
-from minillm.text.chat import Message, check_messages
+from minillm.text.chat import Message
 
 __all__ = [
     "ROW_SUFFIXES",
     "SUFFIXES",
     "FileRows",
     "find_files",
+    "named_files",
     "read_comparisons",
     "read_conversations",
     "read_documents",
@@ -27,8 +36,18 @@ SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
 ROW_SUFFIXES = (".jsonl",)  # of conversations and comparisons
 
 
+def named_files(source: str) -> list[Path]:
+    """The files, of any kind, that a user means by the name of a file, a folder or a pattern; perhaps none."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found = path.rglob("*")
+    else:
+        found = [path] if path.exists() else map(Path, glob.glob(str(path), recursive=True))
+    return sorted(path for path in found if path.is_file())
+
+
 def find_files(source: str, suffixes: Sequence[str], what: str, hint: str) -> tuple[Path, ...]:
-    """The files that a user means by the name of a file, a folder or a pattern.
+    """The files of some kinds that a user means by the name of a file, a folder or a pattern.
 
     Args:
         source: as the user wrote it.
@@ -38,12 +57,7 @@ def find_files(source: str, suffixes: Sequence[str], what: str, hint: str) -> tu
     Raises:
         ValueError: there are no such files.
     """
-    path = Path(source)
-    if path.is_dir():
-        found = sorted(path.rglob("*"))
-    else:
-        found = [path] if path.is_file() else sorted(map(Path, glob.glob(source)))
-    paths = tuple(p for p in found if p.is_file() and p.suffix.lower() in suffixes)
+    paths = tuple(path for path in named_files(source) if path.suffix.lower() in suffixes)
     if not paths:
         kinds = " or ".join(suffixes)
         raise ValueError(
@@ -61,6 +75,7 @@ class FileRows:
     """
 
     what: ClassVar[str] = "items"  # the lines are, for messages
+    example: ClassVar[str] = "{...}"  # of a line, for messages
     source: str  # as the user wrote it
     paths: tuple[Path, ...] = ()  # the files, in order
     validation_share: float = 0.05  # of the items, from the end
@@ -84,6 +99,8 @@ class FileRows:
     def rows(self) -> list[Any]:
         """The items of all files, in order."""
         rows = [row for path in self.paths for row in self.read(path)]
+        if not rows:
+            raise ValueError(f"{self.source} is empty; write {self.what}, one a line, such as {self.example}")
         if len(rows) < 2:
             raise ValueError(
                 f"{self.source} holds {len(rows)} {self.what}; give at least 2, one to train on and one to validate"
@@ -140,114 +157,31 @@ def _decode(path: Path, raw: bytes, offset: int = 0, line: int = 1) -> str:
 
 
 def read_conversations(path: Path) -> Iterator[list[Message]]:
-    """The conversations of a .jsonl file: a JSON object a line, its key `messages` a list of messages.
+    """The conversations of a .jsonl file, one a line, in the forms that `parse_conversation` reads.
 
     Raises:
-        ValueError: the file is binary, not UTF-8 or not JSON lines, or a conversation is refused by `check_messages` or
-            has no answer; the message names the line.
+        ValueError: the file is binary, not UTF-8 or not JSON lines, or a line is no conversation; the message names it.
     """
-    example = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
-    for number, row in _json_rows(path, ("messages",), example):
-        try:
-            check_messages(row["messages"])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-        if not any(message["role"] == "assistant" for message in row["messages"]):
-            raise ValueError(
-                f"{path}, line {number} has no message of the assistant, so nothing to learn; add one"
-            )
-        yield [{"role": message["role"], "content": message["content"]} for message in row["messages"]]
-
-
-_PAIR = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
+    return _parsed(path, CONVERSATION_KEYS, TURNS, parse_conversation)
 
 
 def read_comparisons(path: Path) -> Iterator[dict[str, Any]]:
-    """The comparisons of a .jsonl file, a JSON object a line, as the fields of a `Comparison`.
-
-    A line has `chosen` and `rejected`, the usual form, each the text of an answer beside a `prompt`, or messages that
-    end with the answer, with the prompt before it or apart; or it has `prompt`, `answers` and `ranks` (0 for the best),
-    as the `reward` stage writes them. A prompt is a text or a list of messages.
+    """The comparisons of a .jsonl file, one a line, as the fields of a `Comparison`; see `parse_comparison`.
 
     Raises:
         ValueError: the file is binary, not UTF-8 or not JSON lines, or a line is no comparison; the message names it.
     """
-    for number, row in _json_rows(path, ("chosen", "answers"), _PAIR):
+    return _parsed(path, COMPARISON_KEYS, PAIR, parse_comparison)
+
+
+def _parsed(
+    path: Path, keys: Sequence[str], example: str, parse: Callable[[dict[str, Any]], Any]
+) -> Iterator[Any]:
+    for number, row in _json_rows(path, keys, example):
         try:
-            yield _ranked(row) if "answers" in row else _pair(row)
+            yield parse(row)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
-
-
-def _pair(row: dict[str, Any]) -> dict[str, Any]:
-    """A comparison of two from `chosen` and `rejected`."""
-    if "rejected" not in row:
-        raise ValueError(f"there is no key 'rejected'; write a line such as {_PAIR}")
-    chosen, rejected = row["chosen"], row["rejected"]
-    prompt = row.get("prompt")
-    if isinstance(chosen, list) and isinstance(rejected, list):
-        chosen, rejected = _conversation(prompt, chosen), _conversation(prompt, rejected)
-        if chosen[:-1] != rejected[:-1]:
-            raise ValueError(
-                "chosen and rejected differ before their last message; give both the same prompt"
-            )
-        prompt, chosen, rejected = chosen[:-1], chosen[-1]["content"], rejected[-1]["content"]
-    if prompt is None:
-        raise ValueError(f"there is no key 'prompt'; write a line such as {_PAIR}")
-    return _ranked({"prompt": prompt, "answers": [chosen, rejected], "ranks": [0, 1]})
-
-
-def _conversation(prompt: Any, messages: list[Any]) -> list[Message]:
-    """A checked conversation that ends with an answer; its prompt may stand before it, within it, or both."""
-    before, messages = _messages(prompt or []), _messages(messages)
-    if before:
-        check_messages(before)
-    if messages[: len(before)] != before:
-        messages = [*before, *messages]
-    check_messages(messages)
-    if messages[-1]["role"] != "assistant":
-        raise ValueError(
-            f"a conversation ends with a message of the {messages[-1]['role']}; it must end with the assistant's"
-        )
-    return messages
-
-
-def _ranked(row: dict[str, Any]) -> dict[str, Any]:
-    """A checked comparison from `prompt`, `answers` and `ranks`."""
-    prompt, answers, ranks = _messages(row.get("prompt")), row["answers"], row.get("ranks")
-    check_messages(prompt)
-    if prompt[-1]["role"] != "user":
-        raise ValueError(
-            f"the prompt ends with a message of the {prompt[-1]['role']}; it must end with the user's"
-        )
-    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-        raise TypeError(f"the answers are {answers!r:.80}; each must be a text")
-    for answer in answers:
-        check_messages([*prompt, {"role": "assistant", "content": answer}])
-    whole = isinstance(ranks, list) and all(type(rank) is int and rank >= 0 for rank in ranks)
-    if not whole or len(ranks) != len(answers):
-        raise ValueError(f"the ranks are {ranks!r:.80}; give a whole number for each answer, 0 for the best")
-    if len(set(ranks)) < 2:
-        raise ValueError("no answer is ranked above another; give at least two different ranks")
-    gold = row.get("gold")
-    return {
-        "prompt": tuple(prompt),
-        "answers": tuple(answers),
-        "ranks": tuple(ranks),
-        "gold": tuple(gold) if isinstance(gold, list) and len(gold) == len(answers) else (),
-        "family": str(row.get("family", "")),
-    }
-
-
-def _messages(prompt: Any) -> Any:
-    """A prompt as messages, without other keys than role and content; a text is the user's."""
-    if isinstance(prompt, str):
-        return [{"role": "user", "content": prompt}]
-    if not isinstance(prompt, list):
-        return prompt
-    return [
-        {key: m[key] for key in ("role", "content") if key in m} if isinstance(m, dict) else m for m in prompt
-    ]
 
 
 def _read_jsonl(path: Path, text_key: str) -> Iterator[str]:
@@ -273,15 +207,18 @@ def _json_rows(path: Path, keys: Sequence[str], example: str) -> Iterator[tuple[
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"{path}, line {number} is not JSON ({error.msg}, column {error.colno}); {expected}"
-                ) from None
+            except (ValueError, RecursionError) as error:  # beside bad JSON: a huge number, deep nesting
+                reason = (
+                    f"{error.msg}, column {error.colno}"
+                    if isinstance(error, json.JSONDecodeError)
+                    else str(error)
+                )
+                raise ValueError(f"{path}, line {number} is not JSON ({reason}); {expected}") from None
             if not isinstance(row, dict):
                 raise ValueError(f"{path}, line {number} is a {type(row).__name__}; {expected}")
             if not any(key in row for key in keys):
                 names = ", ".join(row) or "none"
-                wanted = " or ".join(map(repr, keys))
+                wanted = " or ".join(filter(None, (", ".join(map(repr, keys[:-1])), repr(keys[-1]))))
                 raise ValueError(f"{path}, line {number} has no key {wanted}, only {names}; {expected}")
             yield number, row
 

@@ -78,12 +78,19 @@ def test_a_datasets_file_is_read_back(tmp_path):
     [
         ("{", "line 2 is not JSON"),
         ("[1]", "line 2 is a list; each line must be a JSON object such as"),
-        ('{"text": "Hello"}', "line 2 has no key 'messages', only text"),
+        ('{"text": "Hello"}', "line 2 has no key 'messages', 'conversations' or 'completion', only text"),
         (row([]), "line 2: .*no messages"),
         (row([{"role": "bot", "content": "x"}]), "line 2: .*'bot'.*use one of system, user, assistant"),
         (row([GOOD[0], GOOD[0]]), "line 2: .*expected"),
-        (row([GOOD[0]]), "line 2 has no message of the assistant"),
+        (row([GOOD[0]]), "line 2: there is no message of the assistant"),
         (row([{"role": "user", "content": 3}, GOOD[1]]), "line 2: .*int"),
+        (
+            row([GOOD[0], {"role": "assistant", "content": " "}]),
+            "line 2: a message of the assistant is empty",
+        ),
+        (row(None), "line 2: there are no messages, only messages; write a line"),
+        ('{"messages": ' + "9" * 5000 + "}", "line 2 is not JSON .*digits"),
+        ("[" * 100_000, "line 2 is not JSON .*recursion"),
     ],
 )
 def test_mistakes_in_a_file_are_named_with_their_line(tmp_path, line, message):

@@ -1,0 +1,151 @@
+"""Datasets of the Hugging Face Hub, streamed through `datasets`; a fault is one line that names what works offline."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+from minillm.data.readers import SUFFIXES
+
+__all__ = ["HubRows", "is_hub_name", "stream_rows"]
+
+_log = logging.getLogger("minillm")
+_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_INSTALL = "pip install 'minillm-course[hub]'"
+
+
+def is_hub_name(source: str) -> bool:
+    """Whether a user's word is the name of a dataset (owner/name) and not that of a file or folder.
+
+    >>> is_hub_name("owner/tales"), is_hub_name("texts/tales.txt"), is_hub_name("tales")
+    (True, False, False)
+    """
+    path = Path(source).expanduser()
+    return bool(_NAME.fullmatch(source)) and path.suffix.lower() not in SUFFIXES and not path.exists()
+
+
+def stream_rows(
+    dataset: str,
+    what: str,
+    offline: str,
+    config: str | None = None,
+    revision: str | None = None,
+    split: str = "train",
+) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset, as they arrive.
+
+    Args:
+        dataset: owner/name, or what else `datasets.load_dataset` takes, such as a folder.
+        what: the rows are, for messages.
+        offline: what needs no network, for messages.
+        config: the dataset's configuration, where it has several.
+        revision: a commit or tag; None is the newest.
+        split: the dataset's own split.
+    Raises:
+        ValueError: `datasets` is not installed, or the dataset cannot be read.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise ValueError(
+            f"{what} {dataset} is on the Hugging Face Hub and needs the package `datasets`: {_INSTALL}; {offline}"
+        ) from None
+    _log.info("%s: reading %s from the Hugging Face Hub", what, dataset)
+    try:
+        yield from datasets.load_dataset(dataset, config, split=split, streaming=True, revision=revision)
+    except Exception as error:  # datasets, its HTTP client and its readers each raise their own kinds
+        reason = (str(error).strip() or "no reason given").split("\n")[0]
+        raise ValueError(
+            f"{what} {dataset} could not be read from the Hugging Face Hub ({type(error).__name__}: {reason}); "
+            f"check its name (no file or folder here is called so) and the network; {offline}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class HubRows:
+    """The first rows of a dataset, of which the very first are for validation.
+
+    Where the dataset ends before `n_validation` and `n_train` rows are read, no more than a tenth is for validation.
+
+    Raises:
+        TypeError, ValueError: a setting that is not allowed; when they are read, a dataset that cannot be read, a row
+            that is not what it should be, fewer than two rows.
+    """
+
+    what: ClassVar[str] = "items"  # the rows are, for messages
+    setting: ClassVar[str] = "items"  # the preset's field for them, for messages
+    offline: ClassVar[str] = ""  # what needs no network, for messages
+    dataset: str  # owner/name
+    n_train: int = 20_000  # rows to train on
+    n_validation: int = 400  # rows to validate on
+    config: str | None = None  # the dataset's configuration, where it has several
+    revision: str | None = None  # a commit or tag; None is the newest
+    dataset_split: str = "train"  # the dataset's own split that is read
+    skip_bad: bool = False  # whether rows that are refused are left out
+
+    def __post_init__(self) -> None:
+        for name in ("n_train", "n_validation"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}; use a whole number of at least 1")
+        if not isinstance(self.skip_bad, bool):
+            raise TypeError(f"skip_bad is {self.skip_bad!r}; use true or false")
+
+    @staticmethod
+    def parse(row: Mapping[str, Any]) -> Any:
+        """What one row holds; TypeError or ValueError if that is not allowed."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """The dataset's."""
+        return self.dataset
+
+    @cached_property
+    def rows(self) -> list[Any]:
+        """What the rows hold, those for validation first."""
+        rows = list(islice(self._parsed(), self.n_validation + self.n_train))
+        if len(rows) < 2:
+            raise ValueError(
+                f"{self.what} {self.dataset}: there are {len(rows)} rows; at least 2 are needed, one to train on and "
+                "one to validate"
+            )
+        return rows
+
+    def _parsed(self) -> Iterator[Any]:
+        stream = stream_rows(
+            self.dataset, self.what, self.offline, self.config, self.revision, self.dataset_split
+        )
+        for number, row in enumerate(stream, start=1):
+            try:
+                yield self.parse(row)
+            except (TypeError, ValueError) as error:
+                if not self.skip_bad:
+                    raise ValueError(
+                        f"{self.what} {self.dataset}, row {number}: {error}; or leave out such rows: "
+                        f"--set {self.setting}.skip_bad=true"
+                    ) from None
+
+    def split(self, split: str) -> list[Any]:
+        """The items of one split, "train" or "validation"."""
+        whole = len(self.rows) == self.n_validation + self.n_train
+        held_out = self.n_validation if whole else min(self.n_validation, max(1, len(self.rows) // 10))
+        return self.rows[held_out:] if split == "train" else self.rows[:held_out]
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides them, as JSON values."""
+        return {
+            "hub": self.dataset,
+            "config": self.config,
+            "revision": self.revision,
+            "split": self.dataset_split,
+            "rows": self.n_train,
+            "validation": self.n_validation,
+            "skip_bad": self.skip_bad,
+        }

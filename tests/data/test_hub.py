@@ -1,0 +1,191 @@
+"""Datasets of the Hub without the Hub: a stand-in for `datasets`, and `datasets` itself with a folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from minillm.data.conversations import FileConversations, HubConversations, open_conversations
+from minillm.data.corpora import HubCorpus
+from minillm.data.hub import is_hub_name
+from minillm.data.preferences import FilePreferences, HubPreferences, open_preferences
+
+
+def talk(number) -> dict:
+    return {"conversations": [{"from": "human", "value": f"Q{number}"}, {"from": "gpt", "value": "A"}]}
+
+
+def pair(number) -> dict:
+    return {"prompt": f"Q{number}", "chosen": "yes", "rejected": "no"}
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """Put a stand-in in the place of `datasets`; what it was asked for."""
+    asked = []
+
+    def put(rows):
+        def load_dataset(name, config, split, streaming, revision):
+            asked.append((name, config, split, streaming, revision))
+            if isinstance(rows, Exception):
+                raise rows
+            return iter(rows)
+
+        monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+        return asked
+
+    return put
+
+
+def test_names_of_the_hub_and_names_of_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "talks").mkdir(parents=True)
+    assert [
+        name for name in ("a/b", "a-b/c.d", "mine/talks", "a/b.jsonl", "a", "a/b/c", "") if is_hub_name(name)
+    ] == [
+        "a/b",
+        "a-b/c.d",
+    ]
+    assert open_conversations("owner/talks") == HubConversations("owner/talks")
+    assert open_preferences("owner/pairs") == HubPreferences("owner/pairs")
+    (tmp_path / "mine" / "talks" / "a.jsonl").write_text("")
+    assert isinstance(open_conversations("mine/talks"), FileConversations)
+    assert isinstance(open_preferences("mine/talks"), FilePreferences)
+
+
+def test_conversations_are_the_first_rows_and_the_very_first_are_for_validation(hub):
+    asked = hub(map(talk, range(10**9)))
+    source = HubConversations(
+        "owner/talks", n_train=5, n_validation=2, config="en", dataset_split="train_sft"
+    )
+    train, validation = (list(source.conversations(split)) for split in ("train", "validation"))
+    assert [messages[0]["content"] for messages in validation] == ["Q0", "Q1"]
+    assert [messages[0]["content"] for messages in train] == [f"Q{n}" for n in range(2, 7)]
+    assert source.prompt(5) == train[0][:1] and source.prompt(1) == train[1][:1]
+    assert asked == [("owner/talks", "en", "train_sft", True, None)], "read once"
+    assert source.description == "7 conversations of owner/talks on the Hugging Face Hub"
+
+
+@pytest.mark.parametrize("rows, held_out", [(2, 1), (30, 3), (5000, 400), (20_399, 400)])
+def test_a_small_dataset_keeps_most_of_its_rows_for_training(hub, rows, held_out):
+    hub(map(talk, range(rows)))
+    source = HubConversations("owner/talks")
+    assert (len(source.split("train")), len(source.split("validation"))) == (rows - held_out, held_out)
+
+
+def test_preferences(hub):
+    hub([*map(pair, range(10)), {"prompt": "Q", "chosen": "same", "rejected": "same"}])
+    source = HubPreferences("owner/pairs", n_validation=3)
+    source.check()
+    train, counts = source.comparisons("train", None, None)
+    assert len(train) == 9 and counts == {"pairs": 10, "truncated": 0, "identical": 1}
+    assert "11 comparisons of owner/pairs on the Hugging Face Hub" in source.description
+
+
+@pytest.mark.parametrize("kind, row", [(HubConversations, talk), (HubPreferences, pair)])
+def test_a_bad_row_is_named_with_its_dataset_and_number(hub, kind, row):
+    hub([row(0), row(1), {"text": "Hello"}, row(2)])
+    with pytest.raises(
+        ValueError, match="owner/rows, row 3: there (are no messages|is no key 'chosen')"
+    ) as caught:
+        kind("owner/rows").check()
+    assert f"--set {kind.setting}.skip_bad=true" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_bad_rows_are_skipped_on_request(hub):
+    hub([talk(0), {"text": "Hello"}, talk(1), {"messages": []}, talk(2)])
+    assert len(HubConversations("owner/talks", skip_bad=True).rows) == 3
+
+
+@pytest.mark.parametrize(
+    "kind, offline",
+    [
+        (HubConversations, "the built-in conversations need no network: --sft tasks"),
+        (HubPreferences, "the built-in preferences need no network: --preferences judge"),
+    ],
+)
+def test_no_network_and_no_package(hub, monkeypatch, kind, offline):
+    hub(ConnectionError("no route to host\nlong trace"))
+    with pytest.raises(ValueError) as caught:
+        kind("owner/rows").check()
+    assert (
+        "owner/rows could not be read from the Hugging Face Hub (ConnectionError: no route to host)"
+        in str(caught.value)
+    )
+    assert str(caught.value).endswith(offline) and "\n" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(
+        ValueError, match=r"needs the package `datasets`: pip install 'minillm-course\[hub\]'; the b"
+    ):
+        kind("owner/rows").check()
+
+
+def test_too_few_rows(hub):
+    hub([talk(0)])
+    with pytest.raises(
+        ValueError, match="conversations owner/talks: there are 1 rows; at least 2 are needed"
+    ):
+        HubConversations("owner/talks").check()
+    hub([{"text": "a"}, {"text": "b"}])
+    with pytest.raises(
+        ValueError, match=r"has 2 documents, and the first 1,000 are for validation; .*n_validation=N"
+    ):
+        list(HubCorpus("owner/tales").documents("train"))
+
+
+def test_a_column_of_another_type(hub):
+    hub([{"text": ["a"]}])
+    with pytest.raises(
+        ValueError, match="corpus owner/tales, row 1: 'text' is a list, not text; name another column"
+    ):
+        list(HubCorpus("owner/tales").documents("train"))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"n_train": 0}, "n_train is 0; use a whole number of at least 1"),
+        ({"n_validation": True}, "n_validation is True"),
+        ({"skip_bad": "no"}, "skip_bad is 'no'; use true or false"),
+    ],
+)
+def test_wrong_settings_are_refused(changes, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        HubConversations("owner/talks", **changes)
+
+
+def test_settings_decide_the_rows():
+    changes = [
+        {},
+        {"n_train": 9},
+        {"n_validation": 9},
+        {"config": "x"},
+        {"revision": "x"},
+        {"dataset_split": "x"},
+    ]
+    settings = [json.dumps(HubConversations("owner/talks", **one).settings()) for one in changes]
+    assert len(set(settings)) == len(settings)
+    assert HubCorpus("owner/tales").settings() == {
+        "hub": "owner/tales",
+        "config": None,
+        "revision": None,
+        "documents": 100_000,
+        "validation": 1_000,
+        "key": "text",
+    }, "stored artifacts are found by this"
+
+
+def test_datasets_itself_reads_a_folder(tmp_path, monkeypatch):
+    """A folder in the place of a name: what `datasets` gives has the shape that we read."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for name, rows in (("talks", map(talk, range(20))), ("pairs", map(pair, range(20)))):
+        (tmp_path / name).mkdir()
+        datasets.Dataset.from_list(list(rows)).to_parquet(tmp_path / name / "train.parquet")
+    talks = HubConversations(str(tmp_path / "talks"), n_train=6, n_validation=2)
+    assert [messages[0]["content"] for messages in talks.split("train")] == [f"Q{n}" for n in range(2, 8)]
+    pairs = HubPreferences(str(tmp_path / "pairs"))
+    assert len(pairs.split("train")) == 18 and pairs.split("train")[0].answers == ("yes", "no")
