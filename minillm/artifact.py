@@ -14,11 +14,12 @@ from minillm.model.heads import RewardModel
 from minillm.model.pretrained import is_reward_model
 from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["FORMAT_VERSION", "Artifact", "find_artifacts", "write_artifact"]
+__all__ = ["FORMAT_VERSION", "Artifact", "find_artifacts", "model_card", "write_artifact"]
 
 FORMAT_VERSION = 1  # of summary.json; raised when an older reader would misread it
 SUMMARY, WEIGHTS, TOKENIZER = "summary.json", "model.safetensors", "tokenizer.json"
 METRICS, CARD = "metrics.jsonl", "README.md"
+_TEXT_STAGES = ("base",)  # their models continue a text; those of all later stages answer
 _BOOKKEEPING = ("format", "stage", "key", "settings", "tokenizer_fingerprint", "weights_sha256")
 
 
@@ -80,6 +81,11 @@ class Artifact:
         """Whether the stage's model is a language model: a reward model only scores."""
         return self.has_model and not is_reward_model(self.folder)
 
+    @property
+    def answers(self) -> bool:
+        """Whether the stage's model writes answers in the chat format: a base model continues a text."""
+        return self.writes and self.stage not in _TEXT_STAGES
+
     @cached_property
     def model(self) -> GPT | RewardModel:
         """The model in evaluation mode on the CPU, its file checked against its checksum; a GPT if it `writes`."""
@@ -128,7 +134,7 @@ def write_artifact(
         "tokenizer_fingerprint": Tokenizer.load(folder).fingerprint,
         "weights_sha256": sha256_file(weights) if weights.is_file() else None,
     }
-    write_atomic(folder / CARD, _model_card(stage, settings, figures))
+    write_atomic(folder / CARD, model_card(stage, settings, figures))
     write_json(folder / SUMMARY, summary)
     return Artifact(folder)
 
@@ -149,6 +155,7 @@ _FIGURE_NAMES = {
     "entropy_floor": "entropy floor of the text (nats/token)",
     "above_floor": "validation loss above the floor (share)",
     "bits_per_byte": "bits per byte, held out",
+    "val_loss_before": "validation loss before (nats/token)",
     "conversations": "training conversations",
     "cut_conversations": "conversations longer than the context, cut",
     "corpus_loss_before": "loss on the base model's text, before (nats/token)",
@@ -172,19 +179,29 @@ _FIGURE_NAMES = {
     "answers": "answers sampled in training",
     "train_reward": "learned reward at the end of training",
     "fill_share": "share of the batches' columns that hold text",
+    "trained_parameters": "parameters that were trained",
+    "trainable_share": "of all parameters (share)",
+    "domain_accuracy_before": "held-out tasks of the domain done, before (share)",
+    "domain_accuracy": "held-out tasks of the domain done (share)",
+    "task_accuracy_before": "held-out tasks of the course done, before (share)",
+    "domain_gain_share": "gain on the domain, of that of full fine-tuning (share)",
+    "forgetting_ratio": "rise of the loss on the base model's text, of that of full fine-tuning (share)",
+    "task_forgetting_ratio": "fall of the tasks done, of that of full fine-tuning (share)",
+    "full": "full fine-tuning on the same conversations",
     "seconds": "time of the whole stage (seconds)",
     "training_seconds": "time of training alone (seconds)",
 }
 
 
-def _model_card(stage: str, settings: dict[str, Any], figures: dict[str, Any]) -> str:
-    """The README.md of an artifact: data, figures, settings, limits."""
+def model_card(stage: str, settings: dict[str, Any], figures: dict[str, Any], use: str = "") -> str:
+    """The README.md of an artifact: data, figures, settings, limits; ``use`` says how to load it."""
     rows = [f"| {_FIGURE_NAMES.get(k, k.replace('_', ' '))} | {_cell(v)} |" for k, v in figures.items()]
     lines = [
         f"# minillm {stage}",
         "",
         f"The `{stage}` stage of the minillm course, trained from nothing but the text named below.",
         "",
+        *(["## Use", "", use.strip(), ""] if use else []),
         "## Data",
         "",
         f"{settings['data']}.",
@@ -215,6 +232,8 @@ def _cell(value: Any) -> str:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_cell(part)}" for name, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -18,8 +18,6 @@ from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["ChatSession", "TextSession", "open_session", "printable", "show", "talk"]
 
-_TEXT_STAGES = ("base",)  # their models continue a text; those of all later stages answer
-
 
 class Session:
     """What the user and the model write in turns; texts and conversations share this.
@@ -196,7 +194,7 @@ Commands: {commands}"""
 
 def open_session(artifact: Artifact, system: str | None = None, **settings: float | None) -> Session:
     """A text with a base model, a conversation with one of a later stage; `settings` as in `Session`."""
-    if artifact.stage in _TEXT_STAGES:
+    if not artifact.answers:
         if system is not None:
             raise ValueError(f"a {artifact.stage} model takes no system message; leave it out, or choose sft")
         return TextSession(artifact.model, artifact.tokenizer, **settings)

@@ -380,11 +380,15 @@ def test_every_command_that_is_named_works(text, chat):
 # Which session
 
 
+def artifact_of(stage: str, model) -> SimpleNamespace:
+    return SimpleNamespace(stage=stage, model=model, tokenizer=TOKENIZER, answers=stage != "base")
+
+
 @pytest.mark.parametrize(
     "stage, kind", [("base", TextSession), ("sft", ChatSession), ("ppo", ChatSession), ("lora", ChatSession)]
 )
 def test_the_stage_decides_what_kind_of_session_it_is(model, stage, kind):
-    artifact = SimpleNamespace(stage=stage, model=model, tokenizer=TOKENIZER)
+    artifact = artifact_of(stage, model)
     session = open_session(artifact, temperature=None, top_p=0.5, seed=3)
     assert type(session) is kind and session.temperature == kind.default_temperature
     assert session.top_p == 0.5 and session.generator.initial_seed() == 3
@@ -392,12 +396,11 @@ def test_the_stage_decides_what_kind_of_session_it_is(model, stage, kind):
 
 
 def test_a_system_message_needs_an_assistant(model):
-    artifact = SimpleNamespace(stage="sft", model=model, tokenizer=TOKENIZER)
+    artifact = artifact_of("sft", model)
     assert open_session(artifact, "Be kind.").system == "Be kind."
     assert open_session(artifact, "").system is None
-    artifact.stage = "base"
     with pytest.raises(ValueError, match="a base model takes no system message; leave it out, or choose sft"):
-        open_session(artifact, "Be kind.")
+        open_session(artifact_of("base", model), "Be kind.")
 
 
 def test_the_help_states_the_default_temperatures():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = [
 
 FORMAT_VERSION = 1  # of the folder; raised when an older reader would misread it
 _VERSION_KEY = "minillm_format"
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 LANGUAGE_MODEL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"  # what Hugging Face calls them
 _LAYOUTS = {"llama": "Llama", "qwen3": "Qwen3"}
 _NAMES = {  # GPTConfig field -> key in config.json
@@ -42,8 +44,13 @@ _NAMES = {  # GPTConfig field -> key in config.json
 _FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "use_sliding_window": False}
 
 
-def config_to_json(config: GPTConfig, kind: str = LANGUAGE_MODEL) -> dict[str, Any]:
-    """The content of ``config.json``: Hugging Face's keys, and the version of the format."""
+def config_to_json(
+    config: GPTConfig, kind: str = LANGUAGE_MODEL, token_ids: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """The content of ``config.json``: Hugging Face's keys, and the version of the format.
+
+    ``token_ids`` are the control tokens under Hugging Face's names, like ``eos_token_id``.
+    """
     layout = "qwen3" if config.qk_norm else "llama"
     return {
         _VERSION_KEY: FORMAT_VERSION,
@@ -56,9 +63,8 @@ def config_to_json(config: GPTConfig, kind: str = LANGUAGE_MODEL) -> dict[str, A
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
         **_FIXED,
         "attention_dropout": 0.0,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "pad_token_id": None,
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),
+        **(token_ids or {}),
         "dtype": "float32",
         "torch_dtype": "float32",
     }
@@ -114,13 +120,17 @@ def _check_features(content: dict[str, Any], rope: dict[str, Any], source: str) 
 
 
 def write_model(
-    directory: str | Path, config: GPTConfig, weights: dict[str, Tensor], kind: str = LANGUAGE_MODEL
+    directory: str | Path,
+    config: GPTConfig,
+    weights: Mapping[str, Tensor],
+    kind: str = LANGUAGE_MODEL,
+    token_ids: Mapping[str, int] | None = None,
 ) -> Path:
     """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically."""
     directory = Path(directory)
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
-    write_atomic(directory / "model.safetensors", safetensors.torch.save(tensors, metadata={"format": "pt"}))
-    write_json(directory / "config.json", config_to_json(config, kind))
+    write_atomic(directory / _WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    write_json(directory / "config.json", config_to_json(config, kind, token_ids))
     return directory
 
 
@@ -156,18 +166,17 @@ def _kind(content: Any) -> str:
 
 
 def read_weights(directory: str | Path, model: nn.Module) -> None:
-    """Load ``model.safetensors`` into a model whose weights must match it in name and shape."""
-    path = Path(directory) / "model.safetensors"
-    if not path.is_file():
-        raise ValueError(
-            f"{directory} holds no model.safetensors; give the folder that save_pretrained wrote"
-        )
-    try:
-        weights = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path} is damaged or not a safetensors file ({' '.join(str(error).split())}); restore it or train again"
-        ) from error
+    """Load ``model.safetensors``, or the several files of ``model.safetensors.index.json``, into a model.
+
+    Raises:
+        ValueError: a file is missing or damaged, or the weights do not match the model's in name and shape.
+    """
+    path = Path(directory) / _WEIGHTS
+    index = Path(directory) / _INDEX
+    if not path.is_file() and index.is_file():
+        path, weights = index, _read_shards(index)
+    else:
+        weights = _read_file(path)
     wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     found = {name: tuple(weight.shape) for name, weight in weights.items()}
     if "lm_head.weight" in found and "lm_head.weight" not in wanted:
@@ -180,3 +189,34 @@ def read_weights(directory: str | Path, model: nn.Module) -> None:
             f"{wanted.get(name, 'absent')} in the model ({len(differing)} such weights); restore both files together"
         )
     model.load_state_dict(weights)
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(
+            f"{path.parent} holds no {path.name}; give the folder that save_pretrained wrote, with all its files"
+        )
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged or not a safetensors file ({' '.join(str(error).split())}); restore it or train again"
+        ) from error
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """The weights of all files that an index names, which must lie beside it."""
+    content = read_json(index)
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise ValueError(f"{index} has no weight_map of weights to files; restore it")
+    weights: dict[str, Tensor] = {}
+    for name in sorted(set(places.values())):
+        if name != Path(name).name or "\\" in name or not name.endswith(".safetensors"):
+            raise ValueError(f"{index} names the file {name!r}; only .safetensors files beside it are read")
+        weights |= _read_file(index.parent / name)
+    if missing := sorted(set(places) - set(weights)):
+        raise ValueError(
+            f"the files of {index} lack {missing[0]} ({len(missing)} missing in all); restore them"
+        )
+    return weights

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from minillm.files import write_atomic, write_json
 from minillm.text.chunks import check_text
-from minillm.text.tokenizer import END_OF_TEXT, Tokenizer
+from minillm.text.tokenizer import END_OF_TEXT, SPECIAL_TOKENS, Tokenizer
 
 __all__ = [
     "ASSISTANT",
@@ -38,6 +38,7 @@ __all__ = [
     "render_chat",
     "save_chat_format",
     "stop_ids",
+    "token_ids",
 ]
 
 USER, ASSISTANT, END = "<|user|>", "<|assistant|>", "<|end|>"
@@ -71,6 +72,19 @@ CHAT_TEMPLATE = Template("""\
 """).substitute(
     END_OF_TEXT=END_OF_TEXT, BEFORE_CONTENT=BEFORE_CONTENT, END=END, ASSISTANT=ASSISTANT, USER=USER
 )
+
+# Programs that use the template look for control tokens in all of the text it makes. So the file breaks those that
+# stand in a message with a space: "< |end|>".
+_CONTENT = "message['content']"
+_AS_TEXT = "".join(f" | replace('{token}', '{token[0]} {token[1:]}')" for token in SPECIAL_TOKENS)
+
+# Where an answer begins and ends. Without it, `transformers serve` looks for the marks of the model that the layout of
+# the weights is named after.
+_RESPONSE = {
+    "defaults": {"role": "assistant"},
+    "start_anchor": ASSISTANT,
+    "fields": {"content": {"close": [END, END_OF_TEXT], "content": "text"}},
+}
 
 
 class RenderedChat(NamedTuple):
@@ -181,12 +195,30 @@ def stop_ids(tokenizer: Tokenizer) -> tuple[int, int]:
     return special[END], special[END_OF_TEXT]
 
 
-def save_chat_format(directory: str | Path, tokenizer: Tokenizer) -> None:
+def token_ids(tokenizer: Tokenizer, *, chat: bool = True) -> dict[str, int]:
+    """The control tokens under the names that a `config.json` gives them; a text ends with the end of the text."""
+    special = _control_ids(tokenizer)
+    return {
+        "bos_token_id": special[END_OF_TEXT],
+        "eos_token_id": special[END if chat else END_OF_TEXT],
+        "pad_token_id": special[END_OF_TEXT],
+    }
+
+
+def save_chat_format(
+    directory: str | Path, tokenizer: Tokenizer, *, chat: bool = True, context_length: int | None = None
+) -> None:
     """Write what Hugging Face's tools need beside tokenizer.json to hold a conversation in this format.
 
     These are `chat_template.jinja`, `tokenizer_config.json`, and `generation_config.json`, which says where an answer
     ends. The padding token is not the end token: trainers leave padding out of the loss, and would leave out with it
     what teaches a model to stop.
+
+    Args:
+        directory: gets the files.
+        tokenizer: has the control tokens.
+        chat: False for a model that continues a text: there is no template then, and the end of the text ends it.
+        context_length: of the model, in tokens; half of it is for an answer if nobody says otherwise.
 
     Raises:
         ValueError: the tokenizer lacks a control token.
@@ -194,28 +226,28 @@ def save_chat_format(directory: str | Path, tokenizer: Tokenizer) -> None:
 
     Reference: https://huggingface.co/docs/transformers/chat_templating
     """
-    directory, stops = Path(directory), stop_ids(tokenizer)
-    write_atomic(directory / "chat_template.jinja", CHAT_TEMPLATE)
+    directory, ids = Path(directory), token_ids(tokenizer, chat=chat)
+    if chat:
+        template = CHAT_TEMPLATE.replace(_CONTENT, f"({_CONTENT}{_AS_TEXT})")
+        write_atomic(directory / "chat_template.jinja", template)
     write_json(
         directory / "tokenizer_config.json",
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": END_OF_TEXT,
             "add_bos_token": False,  # the template writes it
-            "eos_token": END,
+            "eos_token": END if chat else END_OF_TEXT,
             "pad_token": END_OF_TEXT,
-            "additional_special_tokens": [USER, ASSISTANT],
+            "additional_special_tokens": [USER, ASSISTANT] if chat else [USER, ASSISTANT, END],
             "clean_up_tokenization_spaces": False,  # decoding gives back the text as it was
+            **({} if context_length is None else {"model_max_length": context_length}),
+            **({"response_template": _RESPONSE} if chat else {}),
         },
     )
-    write_json(
-        directory / "generation_config.json",
-        {
-            "bos_token_id": tokenizer.end_of_text_id,
-            "eos_token_id": list(stops),
-            "pad_token_id": tokenizer.end_of_text_id,
-        },
-    )
+    generation = ids | ({"eos_token_id": list(stop_ids(tokenizer))} if chat else {})
+    if context_length is not None:
+        generation |= {"do_sample": False, "max_new_tokens": context_length // 2}
+    write_json(directory / "generation_config.json", generation)
 
 
 def _control_ids(tokenizer: Tokenizer) -> dict[str, int]:

@@ -57,6 +57,87 @@ def test_a_folder_of_transformers_loads(make_model, random_ids, tmp_path, qk_nor
     assert torch.equal(loaded(random_ids(1, 9)), model(random_ids(1, 9)))
 
 
+@pytest.mark.parametrize("kind", ["Llama", "Qwen3"])
+@pytest.mark.parametrize("n_kv_head", [4, 2, 1])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_made_by_transformers_loads_from_several_files(
+    random_ids, tmp_path, kind: str, n_kv_head: int, tied: bool
+) -> None:
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=53,
+        max_position_embeddings=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=n_kv_head,
+        hidden_size=24,
+        head_dim=6,
+        intermediate_size=40,
+        tie_word_embeddings=tied,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        other = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
+    other.save_pretrained(tmp_path, max_shard_size="10KB")
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    loaded = GPT.from_pretrained(tmp_path).eval()
+    assert (loaded.lm_head is None) == tied
+    ids = random_ids(2, 17)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(ids), other(ids).logits, atol=1e-5, rtol=1e-5)
+
+
+def split(folder: Path) -> dict:
+    """Cut the weights of a folder into two files, and return the index."""
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = {name: f"part-{number % 2}.safetensors" for number, name in enumerate(weights)}
+    for file in set(names.values()):
+        part = {name: weight for name, weight in weights.items() if names[name] == file}
+        safetensors.torch.save_file(part, folder / file)
+    index = {"metadata": {}, "weight_map": names}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return index
+
+
+def test_several_files_give_the_same_weights(folder: Path) -> None:
+    whole = GPT.from_pretrained(folder).state_dict()
+    split(folder)
+    parts = GPT.from_pretrained(folder).state_dict()
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../part-0.safetensors", "/etc/part-0.safetensors", "a\\part-0.safetensors", "part-0.bin", "..", ""],
+)
+def test_an_index_may_name_only_weights_beside_it(folder: Path, name: str) -> None:
+    index = split(folder)
+    index["weight_map"]["model.norm.weight"] = name
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="only .safetensors files beside it are read") as error:
+        GPT.from_pretrained(folder)
+    assert repr(name) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "has no weight_map of weights to files; restore it"),
+        ('{"weight_map": {"a": 3}}', "has no weight_map"),
+        ('{"weight_map": {"a": "part-7.safetensors"}}', "holds no part-7.safetensors; give the folder that"),
+        ('{"weight_map": {"a": "part-0.safetensors"}}', "lack a (1 missing in all); restore them"),
+        ('{"weight_map": {}}', "is missing in the file"),
+        ("{", "not valid JSON"),
+    ],
+)
+def test_a_damaged_index(folder: Path, content: str, message: str) -> None:
+    split(folder)
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ValueError) as error:
+        GPT.from_pretrained(folder)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
 def test_older_spellings_of_the_configuration() -> None:
     content = config_to_json(GPTConfig(30, qk_norm=False, rope_theta=123.0))
     del content["rope_parameters"], content["minillm_format"], content["head_dim"]

@@ -1,0 +1,64 @@
+"""Which trained model the user of the command line means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from minillm.artifact import Artifact, find_artifacts
+from minillm.course import STAGES, Course, default_root
+
+__all__ = ["find_model", "stages_with_models"]
+
+_SPECIALISTS = ("lora",)  # have to be named
+
+
+def find_model(model: str | None, preset: str | None, out: Path | None, *, writes: bool = True) -> Artifact:
+    """The artifact that the user means: a folder, a preset's stage, or the latest of a stage or of all.
+
+    Args:
+        model: a stage or a folder; None: the latest that writes and is no specialist.
+        preset: a preset's name; None: whatever is there.
+        out: the folder of all runs; None: the usual one.
+        writes: whether a reward model is refused.
+    """
+    if model == "reward" and writes:
+        raise ValueError("the reward model scores and does not write; choose base, sft, ppo or lora")
+    if model is not None and model not in STAGES:
+        if not Path(model).is_dir():
+            raise ValueError(
+                f"{model!r} is neither a stage ({', '.join(STAGES)}) nor a folder; name one of them"
+            )
+        artifact = Artifact(Path(model))
+        if writes and artifact.has_model and not artifact.writes:
+            raise ValueError(
+                f"the reward model in {model} scores and does not write; choose base, sft, ppo or lora"
+            )
+        return artifact
+    if preset is not None:
+        course = Course(preset, out)
+        stage = model or [name for name in stages_with_models(preset, out) if name not in _SPECIALISTS][-1]
+        if not course.is_trained(stage):
+            raise ValueError(
+                f"{stage} of preset {preset} is not trained yet; run: minillm run --preset {preset}"
+            )
+        return course.stage(stage)
+    root = default_root() if out is None else out
+    for artifact in find_artifacts(root):
+        wanted = (
+            artifact.writes and artifact.stage not in _SPECIALISTS
+            if model is None
+            else model == artifact.stage
+        )
+        if wanted:
+            return artifact
+    raise ValueError(f"no {model or 'model'} has been trained in {root} yet; run: minillm run")
+
+
+def stages_with_models(preset: str | None, out: Path | None) -> list[str]:
+    """The stages that have a trained model to test, in their order."""
+    if preset is not None:
+        course = Course(preset, out)
+        names = [name for name in STAGES if course.is_trained(name) and course.stage(name).writes]
+        return names or ["base"]  # which says what to run
+    found = {artifact.stage for artifact in find_artifacts(out or default_root()) if artifact.writes}
+    return [name for name in STAGES if name in found] or ["base"]
