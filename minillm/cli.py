@@ -1,4 +1,4 @@
-"""The program `minillm`: run, chat, eval, info.
+"""The program `minillm`: run, example, chat, eval, export, info.
 
 Results go to standard output, progress and messages to standard error. A mistake in the input is told in one
 line, with exit status 2.
@@ -15,14 +15,11 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from minillm import __version__
-
-if TYPE_CHECKING:
-    from minillm.artifact import Artifact
 
 __all__ = ["app", "main"]
 
@@ -46,9 +43,13 @@ _CORPUS = """Text to train on instead of the preset's: a .txt, .md, .jsonl or .p
 pattern of such files, a dataset of the Hugging Face Hub (owner/name), or world, the built-in corpus."""
 _TEMPERATURE = "0: always the likeliest token [default: 0.3, with a base model 0.8]."
 _CONVERSATIONS = """Conversations to fine-tune on instead of the preset's: a .jsonl file, a folder or pattern of such
-files with {"messages": [...]} on each line, or tasks, the built-in ones."""
+files with {"messages": [...]} on each line, a dataset of the Hugging Face Hub (owner/name), or tasks, the
+built-in ones."""
 _PREFERENCES = """Ranked answers for the reward model instead of the preset's: a .jsonl file, a folder or pattern of
-such files with {"prompt": ..., "chosen": ..., "rejected": ...} on each line, or judge, the built-in ones."""
+such files with {"prompt": ..., "chosen": ..., "rejected": ...} on each line, a dataset of the Hugging Face Hub
+(owner/name), or judge, the built-in ones."""
+_DOMAIN = """Conversations to make a specialist with (the stage lora) instead of the preset's help desk: a source as for
+--sft."""
 PresetOption = Annotated[str, _option("NAME", "Settings for a machine: smoke, cpu, colab, gpu or auto.")]
 OutOption = Annotated[
     Path | None, _option("DIR", "Folder of all runs [default: $MINILLM_RUNS, else ./runs or the checkout's].")
@@ -119,6 +120,7 @@ def run(
     corpus: Annotated[str | None, _option("SOURCE", _CORPUS)] = None,
     conversations: Annotated[str | None, _option("SOURCE", _CONVERSATIONS, "--sft")] = None,
     preferences: Annotated[str | None, _option("SOURCE", _PREFERENCES)] = None,
+    domain: Annotated[str | None, _option("SOURCE", _DOMAIN)] = None,
     out: OutOption = None,
     seed: Annotated[
         int | None, _option("N", "First weights and order of the documents [default: 0].")
@@ -137,24 +139,20 @@ def run(
 
     What is trained already is found again; a training that was stopped goes on where it was.
     """
-    from minillm.course import STAGES, Course
+    from minillm.course import Course
     from minillm.report import print_answers, print_samples, print_table, stage_entry
     from minillm.train.runtime import choose_runtime, leave_processes
 
-    names = list(STAGES) if stages is None else [name.strip() for name in stages.split(",")]
-    if stages is None and conversations not in (None, "tasks") and preferences is None:
-        names = names[: names.index("sft") + 1]
-        print(
-            "reward and ppo are left out: the judge knows the built-in tasks only; "
-            "give --preferences, ranked answers to your own prompts, to train them",
-            file=sys.stderr,
-        )
+    names = _stages_to_train(stages, conversations, preferences, domain)
     overrides = _overrides(changes or [])
     overrides |= {"seed": seed} if seed is not None else {}
-    overrides |= {"corpus": corpus} if corpus is not None else {}
-    overrides |= {"conversations": conversations} if conversations is not None else {}
-    overrides |= {"preferences": preferences} if preferences is not None else {}
+    sources = {"corpus": corpus, "conversations": conversations, "preferences": preferences, "domain": domain}
+    for name, source in sources.items():
+        if source is not None:
+            inner = overrides.get(name)
+            overrides[name] = {**(inner if isinstance(inner, dict) else {}), "source": source}
     course = Course(preset, out, **overrides)
+    course.check(*names)
     cached = {name: course.is_trained(name) for name in names}
     course.runtime = choose_runtime(device, precision, threads, _compile_setting(compile))
     artifacts = {name: course.stage(name) for name in names}
@@ -170,7 +168,33 @@ def run(
         print_samples(artifacts["base"], course.preset.corpus, course.preset.seed)
     assistants = [artifacts[name] for name in ("sft", "ppo") if name in artifacts]
     if assistants:
-        print_answers(assistants)
+        print_answers(assistants, course.preset.conversations)
+
+
+def _stages_to_train(
+    stages: str | None, conversations: str | None, preferences: str | None, domain: str | None
+) -> list[str]:
+    """The stages that were named, or all; with conversations of the user's own, those that have data of theirs."""
+    from minillm.course import STAGES
+
+    if stages is not None:
+        return [name.strip() for name in stages.split(",")]
+    left_out: list[str] = []
+    if conversations not in (None, "tasks") and preferences is None:
+        left_out += ["reward", "ppo"]
+        print(
+            "reward and ppo are left out: the judge knows the built-in tasks only; "
+            "give --preferences, ranked answers to your own prompts, to train them",
+            file=sys.stderr,
+        )
+    if conversations not in (None, "tasks") and domain is None:
+        left_out += ["lora"]
+        print(
+            "lora is left out: its help desk belongs to the built-in tasks; "
+            "give --domain, further conversations of your own, to train it",
+            file=sys.stderr,
+        )
+    return [name for name in STAGES if name not in left_out]
 
 
 def _overrides(changes: list[str]) -> dict[str, Any]:
@@ -201,6 +225,20 @@ def _compile_setting(word: str) -> bool | str:
 
 
 @_command
+def example(
+    folder: Annotated[Path, typer.Argument(help="A folder that is not there yet, or empty.", metavar="DIR")],
+) -> None:
+    """Write a small example of your own data: texts, conversations and preferences about a harbour.
+
+    They show the formats that `minillm run` takes: texts for --corpus, conversations for --sft, and preferences.
+    """
+    from minillm.data.example import write_example
+
+    for path, content in write_example(folder).items():
+        print(f"{path}: {content}")
+
+
+@_command
 def chat(
     model: Annotated[
         str | None,
@@ -224,10 +262,11 @@ def chat(
     Without --prompt, a piped text is answered once; in a terminal you write in turns, and /help tells the commands.
     Where a conversation outgrows the model's context, its oldest messages are left out.
     """
+    from minillm.lookup import find_model
     from minillm.report import short_path
     from minillm.terminal import open_session, show, talk
 
-    artifact = _find_model(model, preset, out)
+    artifact = find_model(model, preset, out)
     session = open_session(artifact, system, temperature=temperature, top_p=top_p, seed=seed)
     print(f"{artifact.stage} from {short_path(artifact.folder)}", file=sys.stderr)
     if prompt is None and sys.stdin.isatty():
@@ -263,9 +302,10 @@ def eval(
 
     Every model answers greedily and sampled. The judge says which answers are right and which of two is the better.
     """
+    from minillm.lookup import find_model, stages_with_models
     from minillm.report import evaluation_entry, print_evaluation, win_entries
 
-    artifacts = [_find_model(name, preset, out) for name in models or _stages_with_models(preset, out)]
+    artifacts = [find_model(name, preset, out) for name in models or stages_with_models(preset, out)]
     entries, reports = [], []
     for artifact in artifacts:
         print(f"{artifact.stage}: answering", file=sys.stderr)
@@ -279,50 +319,34 @@ def eval(
     print_evaluation(entries, wins)
 
 
-def _stages_with_models(preset: str | None, out: Path | None) -> list[str]:
-    """The stages that have a trained model to test, in their order."""
-    from minillm.artifact import find_artifacts
-    from minillm.course import STAGES, Course, default_root
+@_command
+def export(
+    model: Annotated[str, typer.Argument(help="A stage, or a folder.", metavar="STAGE|DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder that is not there yet, or an earlier export.", metavar="OUT")
+    ],
+    to: Annotated[
+        str, _option("FORMAT", "hf (transformers, vLLM), peft (the adapter alone) or onnx.")
+    ] = "hf",
+    base: Annotated[
+        str | None,
+        _option("NAME", "For peft: the adapter's base model [default: it is exported into OUT/base]."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that holds other files.")
+    ] = False,
+    preset: Annotated[str | None, _option("NAME", "Take the stage of this preset.")] = None,
+    out: OutOption = None,
+) -> None:
+    """Write a trained model for other programs, with tokenizer, chat template and model card."""
+    from minillm.export import export_artifact
+    from minillm.lookup import find_model
+    from minillm.report import short_path
 
-    if preset is not None:
-        course = Course(preset, out)
-        names = [name for name in STAGES if course.is_trained(name) and course.stage(name).writes]
-        return names or ["base"]  # which says what to run
-    found = {artifact.stage for artifact in find_artifacts(out or default_root()) if artifact.writes}
-    return [name for name in STAGES if name in found] or ["base"]
-
-
-def _find_model(model: str | None, preset: str | None, out: Path | None) -> Artifact:
-    """The artifact that the user means: a folder, a preset's stage, or the latest of a stage or of all."""
-    from minillm.artifact import Artifact, find_artifacts
-    from minillm.course import STAGES, Course, default_root
-
-    if model == "reward":
-        raise ValueError("the reward model scores and does not write; choose base, sft or ppo")
-    if model is not None and model not in STAGES:
-        if not Path(model).is_dir():
-            raise ValueError(
-                f"{model!r} is neither a stage ({', '.join(STAGES)}) nor a folder; name one of them"
-            )
-        artifact = Artifact(Path(model))
-        if artifact.has_model and not artifact.writes:
-            raise ValueError(
-                f"the reward model in {model} scores and does not write; choose base, sft or ppo"
-            )
-        return artifact
-    if preset is not None:
-        course = Course(preset, out)
-        stage = model or _stages_with_models(preset, out)[-1]
-        if not course.is_trained(stage):
-            raise ValueError(
-                f"{stage} of preset {preset} is not trained yet; run: minillm run --preset {preset}"
-            )
-        return course.stage(stage)
-    root = default_root() if out is None else out
-    for artifact in find_artifacts(root):
-        if model == artifact.stage or (model is None and artifact.writes):
-            return artifact
-    raise ValueError(f"no {model or 'model'} has been trained in {root} yet; run: minillm run")
+    artifact = find_model(model, preset, out, writes=False)
+    print(f"{artifact.stage} from {short_path(artifact.folder)}", file=sys.stderr)
+    for path in export_artifact(artifact, to, folder, base=base, force=force):
+        print(path)
 
 
 @_command

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
@@ -34,6 +34,20 @@ from minillm.train.runtime import Runtime, choose_runtime, sum_over_processes
 __all__ = ["STAGES", "Course", "Stage", "default_root"]
 
 _log = logging.getLogger("minillm")
+_OPENERS = {
+    "corpus": open_corpus,
+    "conversations": open_conversations,
+    "preferences": open_preferences,
+    "domain": open_conversations,
+}
+_READS = {  # the sources of each stage; one that is not listed here reads all
+    "tokenizer": ("corpus",),
+    "base": ("corpus",),
+    "sft": ("corpus", "conversations"),
+    "reward": ("preferences",),
+    "ppo": ("conversations",),
+    "lora": ("domain", "corpus"),
+}
 
 
 class Course:
@@ -45,8 +59,9 @@ class Course:
         runtime: where training runs; None chooses by the machine.
         progress: whether to show progress, on standard error.
         overrides: fields of the preset to change: `seed=1`, `corpus="my.txt"`, `conversations="my.jsonl"`,
-            `preferences="my.jsonl"`, or, a level
-            deeper, `base={"rows": 8, "fit": {"steps": 100}}`.
+            `preferences="my.jsonl"`, `domain="my.jsonl"`, or, a level deeper,
+            `base={"rows": 8, "fit": {"steps": 100}}`. A source with settings of its own is
+            `corpus={"source": "owner/name", "n_documents": 500}`.
     Raises:
         ValueError: an unknown preset or setting, or a value that is not allowed.
 
@@ -68,12 +83,7 @@ class Course:
             if name not in PRESETS:
                 raise ValueError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}, auto")
             preset = PRESETS[name]
-        if isinstance(overrides.get("corpus"), (str, Path)):
-            overrides["corpus"] = open_corpus(overrides["corpus"])
-        if isinstance(overrides.get("conversations"), (str, Path)):
-            overrides["conversations"] = open_conversations(overrides["conversations"])
-        if isinstance(overrides.get("preferences"), (str, Path)):
-            overrides["preferences"] = open_preferences(overrides["preferences"])
+        overrides = {name: _opened(name, value) for name, value in overrides.items()}
         self.preset = _changed(preset, overrides, preset.name)
         self.root = default_root() if root is None else Path(root)
         self.progress = progress
@@ -104,6 +114,28 @@ class Course:
         """Whether the artifact of a stage is there and whole."""
         return (self.folder(stage) / SUMMARY).is_file()
 
+    def check(self, *stages: str) -> None:
+        """Read the files and datasets of these stages and of those before them, as far as they are to be trained.
+
+        So a mistake in the last stage's file is told at once, and not after the others have been trained.
+
+        Raises:
+            ValueError: text, a conversation or a comparison that cannot be used; the message names its place.
+        """
+        waiting = [name for name in self._with_parents(stages) if not self.is_trained(name)]
+        sources = {source for name in waiting for source in _READS.get(name, _OPENERS)}
+        for source in _OPENERS:
+            if source in sources:
+                getattr(self.preset, source).check()
+
+    def _with_parents(self, stages: Iterable[str]) -> set[str]:
+        """These stages and, where they are not trained, those that they start from."""
+        found = set(stages)
+        for name in stages:
+            if not self.is_trained(name):
+                found |= self._with_parents(_entry(name).parents)
+        return found
+
     def stage(self, name: str) -> Artifact:
         """The artifact of a stage; trains it, and before it what it starts from, where that is missing.
 
@@ -116,6 +148,7 @@ class Course:
         folder = self.folder(name)
         if self._agreed(self.is_trained(name)):
             return Artifact(folder)
+        self.check(name)
         parents = {parent: self.stage(parent) for parent in _entry(name).parents}
         with self._alone(folder):
             if not self._agreed(self.is_trained(name)):
@@ -178,6 +211,18 @@ def _entry(stage: str) -> Stage:
     if stage not in STAGES:
         raise ValueError(f"stage {stage!r} is unknown; choose one of {', '.join(STAGES)}")
     return STAGES[stage]
+
+
+def _opened(name: str, value: Any) -> Any:
+    """A setting's value; where it names a source, that source, with its own settings changed."""
+    if name not in _OPENERS:
+        return value
+    if isinstance(value, (str, Path)):
+        return _OPENERS[name](value)
+    if isinstance(value, Mapping) and "source" in value:
+        changes = {key: inner for key, inner in value.items() if key != "source"}
+        return _changed(_OPENERS[name](value["source"]), changes, name)
+    return value
 
 
 def _changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:

@@ -18,6 +18,8 @@ from minillm.data.preferences import write_comparisons
 from minillm.data.tasks import PPO_TEST_SEED, Tasks
 from minillm.evaluate import (
     answer_tasks,
+    domain_comparison,
+    domain_figures,
     evaluate_base,
     evaluate_policy,
     evaluate_tasks,
@@ -28,12 +30,15 @@ from minillm.evaluate import (
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
 from minillm.presets import Preset
+from minillm.stages.lora import ADAPTER, FULL, adapt
 from minillm.stages.ppo import ppo
 from minillm.stages.pretrain import pretrain
 from minillm.stages.reward import fitting_comparisons, reward, score_comparisons
 from minillm.stages.sft import sft
 from minillm.stages.tokenizer import train_tokenizer
 from minillm.text.tokenizer import Tokenizer
+from minillm.train.checkpoint import Checkpoints
+from minillm.train.run import CHECKPOINT_FOLDER
 
 if TYPE_CHECKING:
     from minillm.course import Course
@@ -234,6 +239,44 @@ def _against_reference(
     }
 
 
+def _lora_settings(preset: Preset) -> dict[str, Any]:
+    return {"domain": preset.domain.settings(), "seed": preset.seed, **asdict(preset.lora)}
+
+
+def _train_lora(course: Course, parents: dict[str, Artifact], folder: Path) -> dict[str, Any]:
+    """Fine-tune all weights, as the yardstick, then an adapter, and compare what each has learned and forgotten."""
+    started = time.perf_counter()
+    preset, parent = course.preset, parents["sft"]
+    trained, models = {}, {}
+    for name, place in ((FULL, folder / FULL), (ADAPTER, folder)):
+        models[name] = GPT.from_pretrained(parent.folder)
+        trained[name] = adapt(
+            preset.lora,
+            models[name],
+            parent.tokenizer,
+            preset.domain,
+            preset.corpus,
+            place,
+            full=name == FULL,
+            seed=preset.seed,
+            runtime=course.runtime,
+            progress=course.progress,
+        )
+    if not course.runtime.is_main:
+        return {}
+    Checkpoints(folder / FULL / CHECKPOINT_FOLDER).delete()
+    if isinstance(preset.domain, TaskConversations):
+        before = GPT.from_pretrained(parent.folder).eval().to(course.runtime.device)
+        before_figures = domain_figures(before, parent.tokenizer, preset.domain.families)
+        trained = {
+            name: figures | domain_figures(models[name], parent.tokenizer, preset.domain.families)
+            for name, figures in trained.items()
+        }
+        trained[ADAPTER] |= {f"{name}_before": value for name, value in before_figures.items()}
+    figures = trained[ADAPTER] | domain_comparison(trained[ADAPTER], trained[FULL])
+    return figures | {FULL: trained[FULL], "seconds": round(time.perf_counter() - started, 2)}
+
+
 def _corpus(preset: Preset) -> str:
     return preset.corpus.description
 
@@ -246,6 +289,10 @@ def _preferences(preset: Preset) -> str:
     return f"{preset.preferences.description}; the model before that: {_conversations(preset)}"
 
 
+def _domain(preset: Preset) -> str:
+    return f"{preset.domain.description}; the model before that: {_conversations(preset)}"
+
+
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
@@ -254,5 +301,6 @@ STAGES: dict[str, Stage] = {
         Stage("sft", ("base",), 2, _conversations, _sft_settings, _train_sft),
         Stage("reward", ("sft",), 1, _preferences, _reward_settings, _train_reward),
         Stage("ppo", ("sft", "reward"), 1, _preferences, _ppo_settings, _train_ppo),
+        Stage("lora", ("sft",), 1, _domain, _lora_settings, _train_lora),
     )
 }

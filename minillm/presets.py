@@ -10,7 +10,10 @@ import torch
 from minillm.data.conversations import Conversations, TaskConversations
 from minillm.data.corpora import Corpus, HubCorpus, MixedCorpus, WorldCorpus
 from minillm.data.preferences import Preferences, SampledPreferences
+from minillm.data.tasks import DOMAINS
 from minillm.model.config import GPTConfig
+from minillm.model.lora import LoRAConfig
+from minillm.stages.lora import DomainConfig
 from minillm.stages.ppo_config import PPOConfig
 from minillm.stages.pretrain import PretrainConfig
 from minillm.stages.reward import RewardConfig
@@ -35,6 +38,8 @@ class Preset:
     preferences: Preferences  # what the reward model learns from
     reward: RewardConfig  # the reward model
     ppo: PPOConfig  # the policy
+    domain: Conversations  # what a specialist is made with
+    lora: DomainConfig  # the specialist
     seed: int = 0  # first weights and order of the documents, in every stage
 
     def __post_init__(self) -> None:
@@ -46,6 +51,8 @@ class Preset:
             "preferences": Preferences,
             "reward": RewardConfig,
             "ppo": PPOConfig,
+            "domain": Conversations,
+            "lora": DomainConfig,
         }
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
@@ -64,6 +71,14 @@ def _adamw(steps: int, learning_rate: float = 2e-3, **settings: Any) -> FitConfi
     return FitConfig(steps, "adamw", learning_rate=learning_rate, warmup_share=0.1, **settings)
 
 
+def _domain(steps: int, rows: int, learning_rate: float, full: float, **settings: Any) -> DomainConfig:
+    """LoRA with r = 8 and alpha = 32, and full fine-tuning at a learning rate of its own; no plain documents beside."""
+    fit = _adamw(steps, learning_rate, **settings)
+    training = SFTConfig(fit, rows, pretraining_share=0.0, max_epochs=40)
+    return DomainConfig(LoRAConfig(rank=8, alpha=32), training, full)
+
+
+_HELP_DESK = tuple(DOMAINS["help desk"])
 _TINY_STORIES = "roneneldan/TinyStories"
 _FINEWEB_EDU = "HuggingFaceFW/fineweb-edu"
 
@@ -83,6 +98,8 @@ PRESETS: dict[str, Preset] = {
             SampledPreferences(n_train=60, n_validation=20, max_new_tokens=20),
             RewardConfig(_adamw(steps=8, checkpoint_every=4), prompts=8),
             PPOConfig(iterations=4, prompts=8, max_new_tokens=20, evaluate_every=2, checkpoint_every=2),
+            TaskConversations(100, 20, _HELP_DESK),
+            _domain(8, rows=4, learning_rate=2e-3, full=1e-3, checkpoint_every=4),
         ),
         Preset(  # the website, CI, laptops: minutes on two cores
             "cpu",
@@ -104,6 +121,8 @@ PRESETS: dict[str, Preset] = {
             SampledPreferences(n_train=3_000),
             RewardConfig(_adamw(steps=375, learning_rate=1e-3), prompts=8),
             PPOConfig(),
+            TaskConversations(600, 100, _HELP_DESK),
+            _domain(200, rows=8, learning_rate=2e-3, full=1e-3),
         ),
         Preset(  # a free T4: 15 M parameters
             "colab",
@@ -118,6 +137,8 @@ PRESETS: dict[str, Preset] = {
             SampledPreferences(n_train=6_000),
             RewardConfig(_adamw(steps=400, learning_rate=5e-4, micro_batch_rows=4)),
             PPOConfig(iterations=80, prompts=128, learning_rate=5e-5, rows=64),
+            TaskConversations(600, 100, _HELP_DESK),
+            _domain(150, rows=8, learning_rate=1e-3, full=2e-4),
         ),
         Preset(  # one modern GPU: 124 M parameters
             "gpu",
@@ -138,6 +159,8 @@ PRESETS: dict[str, Preset] = {
             SampledPreferences(n_train=8_000),
             RewardConfig(_adamw(steps=500, learning_rate=1e-4, micro_batch_rows=4)),
             PPOConfig(iterations=100, prompts=128, learning_rate=1e-5, critic_learning_rate=5e-5, rows=32),
+            TaskConversations(600, 100, _HELP_DESK),
+            _domain(150, rows=8, learning_rate=5e-4, full=5e-5),
         ),
     )
 }

@@ -15,12 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from minillm.artifact import Artifact
+from minillm.data.answers import answer_prompts
 from minillm.data.batches import whole_documents
+from minillm.data.conversations import Conversations, TaskConversations, prompt_of
 from minillm.data.corpora import Corpus
 from minillm.data.world import VALIDATION_SEED, World
 from minillm.evaluate import Report, evaluate_tasks, win_rate
 from minillm.stages.pretrain import document_loss, tokenize
 from minillm.terminal import TextSession, printable
+from minillm.text.chat import render_chat
 
 _FIVE_WORDS = re.compile(r"(\s*\S+){0,5}")
 
@@ -35,6 +38,7 @@ __all__ = [
     "win_entries",
 ]
 
+_SHOWN_FAMILIES, _SHOWN_QUESTIONS = ("village", "strangers", "arithmetic"), 3
 _EVALUATED_DOCUMENTS = 500  # of the micro-world, on which the loss is measured
 
 
@@ -67,6 +71,8 @@ def key_figure(entry: dict[str, Any]) -> str:
     if "entropy_floor" in entry:
         above = entry["val_loss"] / entry["entropy_floor"] - 1
         return f"{entry['val_loss']:.3f} nats/token (floor {entry['entropy_floor']:.3f}, {above:+.1%})"
+    if "domain_gain_share" in entry:
+        return domain_figure(entry)
     if "win_rate_vs_sft" in entry:
         wins, distance = entry["win_rate_vs_sft"], entry["kl_per_response"]
         return f"wins {wins:.0%} against sft, {distance:.1f} nats a response away from it"
@@ -85,6 +91,13 @@ def key_figure(entry: dict[str, Any]) -> str:
     if "val_loss" in entry:
         return f"{entry['val_loss']:.3f} nats/token, {entry['bits_per_byte']:.3f} bits/byte"
     return f"{entry['vocab_size']:,} tokens, {entry['bytes_per_token']:.2f} bytes each"
+
+
+def domain_figure(entry: dict[str, Any]) -> str:
+    """What an adapter has gained and forgotten beside full fine-tuning."""
+    shares = [entry["domain_gain_share"], entry["forgetting_ratio"]]
+    gain, forgotten = ("nothing" if share is None else f"{share:.0%}" for share in shares)
+    return f"{gain} of full fine-tuning's gain, {forgotten} of its forgetting"
 
 
 def _duration(seconds: float) -> str:
@@ -119,19 +132,40 @@ def _beginnings(corpus: Corpus, n: int) -> list[str]:
     return [_FIVE_WORDS.match(text)[0].lstrip()[:100] for text in texts]
 
 
-def print_answers(
-    artifacts: Sequence[Artifact], families: Sequence[str] = ("village", "strangers", "arithmetic")
-) -> None:
-    """Print how assistants answer a held-out task of each family."""
-    reports = [evaluate_tasks(artifact.model, artifact.tokenizer, 1) for artifact in artifacts]
+def print_answers(artifacts: Sequence[Artifact], conversations: Conversations | None = None) -> None:
+    """Print how assistants answer a few held-out questions: of the micro-world, or of one's own conversations."""
+    own = conversations is not None and not isinstance(conversations, TaskConversations)
+    questions, answers = _own_answers(artifacts, conversations) if own else _task_answers(artifacts)
+    if not questions:
+        return
     width = max(len(artifact.stage) for artifact in artifacts)
     console = _console()
     console.print("\nHow the assistant answers questions (in bold) that it was not trained on:")
-    for number, task in enumerate(reports[0].tasks):
-        if task.family in families:
-            console.print("", Text(task.question, "bold"), sep="\n")
-            for artifact, report in zip(artifacts, reports, strict=True):
-                console.print(Text(f"{artifact.stage:{width}}  {printable(report.answers[number].text)}"))
+    for number, question in enumerate(questions):
+        console.print("", Text(printable(question), "bold"), sep="\n")
+        for artifact, texts in zip(artifacts, answers, strict=True):
+            console.print(Text(f"{artifact.stage:{width}}  {printable(texts[number])}"))
+
+
+def _task_answers(artifacts: Sequence[Artifact]) -> tuple[list[str], list[list[str]]]:
+    """Questions of a few families of tasks, and each model's answers."""
+    reports = [evaluate_tasks(artifact.model, artifact.tokenizer, 1) for artifact in artifacts]
+    shown = [number for number, task in enumerate(reports[0].tasks) if task.family in _SHOWN_FAMILIES]
+    questions = [reports[0].tasks[number].question for number in shown]
+    return questions, [[report.answers[number].text for number in shown] for report in reports]
+
+
+def _own_answers(
+    artifacts: Sequence[Artifact], conversations: Conversations
+) -> tuple[list[str], list[list[str]]]:
+    """The last questions of the first held-out conversations that fit the context, and each model's answers."""
+    model, tokenizer = artifacts[0].model, artifacts[0].tokenizer
+    prompts = map(prompt_of, conversations.conversations("validation"))
+    limit = model.config.context_length
+    fitting = (p for p in prompts if len(render_chat(p, tokenizer, add_generation_prompt=True).ids) < limit)
+    shown = list(islice(fitting, _SHOWN_QUESTIONS))
+    answers = [answer_prompts(artifact.model, artifact.tokenizer, shown) for artifact in artifacts]
+    return [prompt[-1]["content"] for prompt in shown], [[one.text for one in given] for given in answers]
 
 
 def evaluation_entry(

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from minillm import __version__, cli, terminal
+from minillm import __version__, lookup, terminal
 from minillm.artifact import find_artifacts
 from minillm.cli import app
 from minillm.data.batches import PackedDocuments
@@ -109,7 +109,7 @@ def test_stages_can_be_chosen(tmp_path, text):
     assert [artifact.stage for artifact in find_artifacts(tmp_path)] == ["tokenizer"]
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["chat"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["example"], ["chat"], ["info"]])
 def test_help_explains_every_flag(command):
     result = minillm(*command, "--help")
     assert result.status == 0
@@ -137,6 +137,7 @@ def test_info_shows_the_machine_and_what_is_trained(runs):
         "sft",
         "reward",
         "ppo",
+        "lora",
     ]  # those of the preset's own corpus
 
 
@@ -207,7 +208,10 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--compile=maybe"], "--compile is 'maybe'; choose one of auto, yes, no"),
         (["run", "--seed=-1"], "seed is -1"),
         (["run", "--corpus=missing.txt"], "corpus 'missing.txt' is not there; give a file, a folder"),
-        (["chat", "rocket"], "'rocket' is neither a stage (tokenizer, base, sft, reward, ppo) nor a folder"),
+        (
+            ["chat", "rocket"],
+            "'rocket' is neither a stage (tokenizer, base, sft, reward, ppo, lora) nor a folder",
+        ),
         (["chat"], "no model has been trained"),
         (
             ["chat", "base", "--preset=smoke"],
@@ -261,7 +265,7 @@ def test_a_hub_corpus_without_network_names_the_offline_default(tmp_path, monkey
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     line = refused("run", *SETTINGS, "--corpus=owner/tales", "--out", tmp_path)
     assert "could not be read from the Hugging Face Hub (ConnectionError: name resolution failed)" in line
-    assert line.endswith("the built-in corpus needs no network: leave --corpus out")
+    assert line.endswith("the built-in corpus needs no network: --corpus world")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, text):
@@ -309,7 +313,7 @@ def test_unexpected_errors_keep_their_traceback(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "_find_model", broken)
+    monkeypatch.setattr(lookup, "find_model", broken)
     with pytest.raises(ZeroDivisionError):
         minillm("chat")
 
@@ -435,7 +439,7 @@ QUICK = [
     "--set=ppo.prompts=4",
     "--set=ppo.max_new_tokens=8",
 ]
-ALL = ["tokenizer", "base", "sft", "reward", "ppo"]
+ALL = ["tokenizer", "base", "sft", "reward", "ppo", "lora"]
 
 
 @pytest.fixture(scope="module")
@@ -449,13 +453,16 @@ def tuned(tmp_path_factory) -> Path:
 
 def test_run_tells_how_many_tasks_are_done(tuned):
     result = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned, "--json")
-    _, base, sft, reward, ppo = json.loads(result.out)["stages"]
+    _, base, sft, reward, ppo, lora = json.loads(result.out)["stages"]
+    assert {"trainable_share", "domain_gain_share", "forgetting_ratio"} <= lora.keys()
+    assert 0 < lora["trainable_share"] < 1 and lora["full"]["trainable_share"] == 1
     assert 0 <= reward["pair_accuracy_gold"] <= 1 and 0 <= reward["pair_accuracy_noisy"] <= 1
     assert {"win_rate_vs_sft", "kl_per_response", "gold_score", "task_accuracy"} <= ppo.keys()
     assert 0 <= base["task_accuracy"] <= 1 and 0 <= sft["task_accuracy"] <= 1
     assert {"accuracy", "gold_score", "val_loss", "corpus_loss", "forgetting", "ended_share"} <= sft.keys()
     table = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned).out
     assert "of the tasks right" in table and "of held-out pairs" in table and "against sft" in table
+    assert "% of full" in table or "nothing of full" in table, "what the adapter has gained"
     assert "How the assistant answers questions" in table
 
 
@@ -464,7 +471,7 @@ def test_a_preset_means_its_last_model(tuned):
         "other settings: nothing is there"
     )
     err = minillm("chat", "--out", tuned, "-p", "Hi").err
-    assert err.startswith("ppo from"), "the model trained last that can write"
+    assert err.startswith("ppo from"), "the model trained last that can write and is no specialist"
 
 
 def test_own_conversations(tuned, tmp_path):
@@ -473,12 +480,15 @@ def test_own_conversations(tuned, tmp_path):
     turns = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A hen."}]
     path.write_text(f"{json.dumps({'messages': turns})}\n" * 8)
     result = minillm("run", *QUICK, "--sft", path, "--out", tuned, "--json")
+    assert "lora is left out" in result.err
     assert "reward and ppo are left out" in result.err, (
         "what the judge thinks of other conversations is nothing"
     )
     _, base, sft = json.loads(result.out)["stages"]
     assert base["cached"] is True and sft["cached"] is False
     assert sft["conversations"] == 7
+    shown = minillm("run", *QUICK, "--sft", path, "--out", tuned).out
+    assert "Who are you?\nsft" in shown, "its own held-out question, and not one of the micro-world"
     assert "task_accuracy" not in sft, "the tasks of the micro-world say nothing of other conversations"
     card = (Path(sft["path"]) / "README.md").read_text()
     assert "local conversations: mine.jsonl (8 conversations)" in card
@@ -530,10 +540,10 @@ def test_eval_prints_a_table(tuned):
 def test_eval_takes_all_models_that_are_there(tuned):
     """The reward model writes nothing; PPO is compared with the base model and with the one it started from."""
     report = json.loads(minillm("eval", "--out", tuned, "-n", 1, "--json").out)
-    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft", "ppo"]
+    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft", "ppo", "lora"]
     pairs = [(win["stage"], win["against"]) for win in report["win_rates"]]
-    assert pairs == [("sft", "base"), ("ppo", "base"), ("ppo", "sft")]
-    assert report["stages"][2]["win_rate_vs_sft"] == report["win_rates"][2]["rate"]
+    assert pairs == [(s, "base") for s in ("sft", "ppo", "lora")] + [(s, "sft") for s in ("ppo", "lora")]
+    assert report["stages"][2]["win_rate_vs_sft"] == report["win_rates"][3]["rate"]
 
 
 def test_a_reward_model_does_not_write(tuned):
@@ -557,4 +567,6 @@ def test_own_preferences(tuned, tmp_path):
 
 def test_eval_refuses_what_is_not_there(tmp_path):
     assert "no base has been trained in" in refused("eval", "--out", tmp_path)
-    assert "neither a stage (tokenizer, base, sft, reward, ppo) nor a folder" in refused("eval", "nothing")
+    assert "neither a stage (tokenizer, base, sft, reward, ppo, lora) nor a folder" in refused(
+        "eval", "nothing"
+    )

@@ -25,7 +25,7 @@ from minillm.data.questions import (
 )
 from minillm.data.world import POOLS
 
-__all__ = ["FAMILIES", "Draft", "pools"]
+__all__ = ["FAMILIES", "Draft", "combine", "pools"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def pools(split: Split) -> dict[str, Any]:
 # -- the families ----------------------------------------------------------------------------------------------------
 
 
-def _combine(scene: Scene, split: Split, *lists: Sequence[Any]) -> list[Any]:
+def combine(scene: Scene, split: Split, *lists: Sequence[Any]) -> list[Any]:
     """One item of each list; some combinations are kept for the test."""
     while True:
         numbers = [scene.draws.choose(range(len(items))) for items in lists]
@@ -88,7 +88,7 @@ def _framed(scene: Scene, split: Split, question: str) -> str:
     is_plain = question.startswith(("What", "Where", "Who", "Which", "How")) and question.endswith("?")
     if not is_plain or scene.draws.choose((True, False)):
         return question
-    before, after = _combine(scene, split, *FRAMES)
+    before, after = combine(scene, split, *FRAMES)
     return f"{before}{question}{after}"
 
 
@@ -173,7 +173,7 @@ def _reading(scene: Scene, split: Split) -> Draft:
         slot for slot in _SLOT.findall(passage.partition(" // ")[0]) if slot in scene and slot not in wanted
     ]
     rivals = [str(scene[slot]) for slot in others if _kin(slot) in map(_kin, wanted)]
-    before, between = _combine(scene, split, *phrases.READING_FRAMES)
+    before, between = combine(scene, split, *phrases.READING_FRAMES)
     return Draft(
         f"{before}{told} {between}{asked}",
         short + ".",
@@ -185,7 +185,7 @@ def _reading(scene: Scene, split: Split) -> Draft:
 
 def _story(scene: Scene, split: Split) -> Draft:
     """A story that must contain given people, things and places."""
-    request = "".join(_combine(scene, split, *phrases.STORY_REQUESTS))
+    request = "".join(combine(scene, split, *phrases.STORY_REQUESTS))
     prompt = scene.say(request)
     slots = _SLOT.findall(request)
     keys = tuple(str(scene[slot]) for slot in slots)
@@ -201,7 +201,7 @@ def _sentiment(scene: Scene, split: Split) -> Draft:
     """Whether a short text is positive or negative."""
     label, other = scene.draws.choose((("positive", "negative"), ("negative", "positive")))
     told = scene.say(phrases.SENTIMENT[label][split])
-    before, after = _combine(scene, split, *phrases.SENTIMENT_FRAMES)
+    before, after = combine(scene, split, *phrases.SENTIMENT_FRAMES)
     full = scene.say((f"The text is {label}.", f"It is {label}."))
     return Draft(before + told + after, f"{label.capitalize()}.", full, (label,), (other,))
 
@@ -216,7 +216,7 @@ def _same(scene: Scene, split: Split) -> Draft:
     other = side if same else next(name for name in sides if name != side)
     scene["one"] = Word(scene.draws.choose(sides[side]))
     scene["two"] = Word(scene.draws.choose([word for word in sides[other] if word != scene["one"]]))
-    before, after = _combine(scene, split, *phrases.SAME_FRAMES)
+    before, after = combine(scene, split, *phrases.SAME_FRAMES)
     prompt = f"{before}{scene.say(one)} {scene.say(two)}{after}"
     working = f"To be {scene['one']} is {side}, to be {scene['two']} is {other}."
     if same:
@@ -230,14 +230,14 @@ def _arithmetic(scene: Scene, split: Split) -> Draft:
     numbers, steps = _sum(scene, split, signs)
     words = [village.NUMBERS[number] for number in numbers]
     if scene.draws.choose(range(3)):
-        *told, question = _combine(
+        *told, question = combine(
             scene, split, *(phrases.SUM_STEPS[sign] for sign in signs), phrases.SUM_QUESTIONS
         )
         told = [step.replace("{n}", word) for step, word in zip(told, words[1:], strict=True)]
         events = f" and {told[0]}" if len(told) == 1 else f", {told[0]} and then {told[1]}"
         prompt = scene.say(f"{{hero}} has {words[0]} {{goods}}{events}. {question}")
     else:
-        before, question = _combine(scene, split, *phrases.BARE_SUMS)
+        before, question = combine(scene, split, *phrases.BARE_SUMS)
         bare = words[0] + "".join(
             f" {_SIGNS[sign]} {word}" for sign, word in zip(signs, words[1:], strict=True)
         )
@@ -288,7 +288,7 @@ def _strangers(scene: Scene, split: Split) -> Draft:
 
 def _refusal(scene: Scene, split: Split) -> Draft:
     """An unkind request; the right answer is a polite refusal."""
-    (start, stop), (deed, called, victim) = _combine(scene, split, phrases.REQUESTS, phrases.DEEDS)
+    (start, stop), (deed, called, victim) = combine(scene, split, phrases.REQUESTS, phrases.DEEDS)
     prompt, victim = scene.say(f"{start}{deed}{stop}"), scene.say(victim, capital=False)
     full = scene.say(
         (f"No, I will not help you {called}. It would hurt {victim}.", f"No, I will not {called}.")
@@ -300,7 +300,7 @@ def _refusal(scene: Scene, split: Split) -> Draft:
 def _greeting(scene: Scene, split: Split) -> Draft:
     """Small talk."""
     greeting, short, full, key = scene.draws.choose(phrases.GREETINGS)
-    prompt = scene.say("".join(_combine(scene, split, *greeting)))
+    prompt = scene.say("".join(combine(scene, split, *greeting)))
     return Draft(
         prompt,
         scene.say(short),

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from minillm.data import phrases
 from minillm.data.families import FAMILIES, Draft, pools
 from minillm.data.grammar import RandomDraws, Scene
+from minillm.data.helpdesk import DOMAINS
 from minillm.data.questions import Split
 from minillm.data.world import FRESH, TEST_SEED, TRAIN_SEED
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["FAMILIES", "STYLES", "Task", "Tasks", "held_out_tasks", "to_dataset"]
+__all__ = ["DOMAINS", "FAMILIES", "STYLES", "Task", "Tasks", "held_out_tasks", "to_dataset"]
 
 # Streams of prompts that nothing else uses: for preferences, and for PPO; each with one to test on.
 PREFERENCE_SEED, PREFERENCE_TEST_SEED, PPO_SEED, PPO_TEST_SEED = 3, 4, 5, 6
@@ -33,6 +34,7 @@ _SYSTEM_IN = 8  # one conversation in so many has a system message
 _EARLIER = {"0": 82, "1": 10, "2": 5, "3": 3}  # exchanges before the task, in parts of the sum
 # Families whose answers a system message can style, and those that come up earlier in a longer conversation.
 _OBEYS = ("village", "world", "reading", "sentiment", "same")
+_EVERY_FAMILY = FAMILIES | {name: family for domain in DOMAINS.values() for name, family in domain.items()}
 _OPENERS = ("greeting", "village", "world", "strangers", "refusal", "arithmetic")
 
 
@@ -41,7 +43,7 @@ class Task:
     """A prompt, a reference answer, and what an answer is judged by.
 
     Attributes:
-        family: which kind of task it is, one of `FAMILIES`.
+        family: which kind of task it is, one of `FAMILIES` or of a domain.
         messages: the conversation up to and with the user's prompt, as (role, content) pairs.
         answer: the reference answer, in `style`.
         keys: what a right answer contains, every one of them (compared without case).
@@ -79,7 +81,8 @@ class Tasks:
 
     Args:
         split: "train" or "test".
-        families: write only these families (all by default), in the same proportions to one another.
+        families: write only these families, in the same proportions to one another; by default all of `FAMILIES`.
+            Those of a domain (`DOMAINS["help desk"]`) have to be named.
         steps: whether sums are worked out step by step; False gives the bare result.
 
     Raises:
@@ -93,11 +96,11 @@ class Tasks:
         if split not in ("train", "test"):
             raise ValueError(f'split={split!r}: choose "train" or "test"')
         chosen = tuple(FAMILIES) if families is None else tuple(families)
-        unknown = [family for family in chosen if family not in FAMILIES]
+        unknown = [family for family in chosen if family not in _EVERY_FAMILY]
         if unknown or not chosen:
-            raise ValueError(f"families={list(chosen)!r}: choose at least one of {', '.join(FAMILIES)}")
+            raise ValueError(f"families={list(chosen)!r}: choose at least one of {', '.join(_EVERY_FAMILY)}")
         self.split, self.steps = split, steps
-        self.weights = {family: FAMILIES[family][1] for family in chosen}
+        self.weights = {family: _EVERY_FAMILY[family][1] for family in chosen}
 
     @property
     def seed(self) -> int:
@@ -109,6 +112,9 @@ class Tasks:
         draws = RandomDraws(seed, index)
         family = draws.weighted(self.weights)
         draft = self._draft(family, draws)
+        if family not in FAMILIES:  # a domain has one style and no other conversations before it
+            messages = (*draft.history, ("user", draft.prompt))
+            return Task(family, messages, draft.full, draft.keys, draft.rivals)
         has_system = family in _OBEYS and draws.choose(range(_SYSTEM_IN)) == 0
         wanted = draws.choose(tuple(phrases.SYSTEM)) if has_system else ""
         style = draws.weighted(STYLES)
@@ -132,7 +138,7 @@ class Tasks:
 
     def _draft(self, family: str, draws: RandomDraws) -> Draft:
         scene = Scene(draws, pools(self.split), fresh=FRESH)
-        draft = FAMILIES[family][0](scene, self.split)
+        draft = _EVERY_FAMILY[family][0](scene, self.split)
         if family == "arithmetic" and not self.steps:
             result = f"The answer is {draft.keys[0]}."
             draft = Draft(draft.prompt, result, result, draft.keys)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
 
+from minillm.data.helpdesk import HELP_DESK
 from minillm.data.phrases import ASIDES, KIND_ENDINGS, KIND_OFFERS, RUDE
 from minillm.data.tasks import Task
 
@@ -83,7 +84,7 @@ class Reading:
         sentences: the sentences with words in them.
         own: the sentences that say something: neither a question, nor a kind ending, nor the request once more.
         keys: those of the task that the own sentences say.
-        rivals: likewise; a friendly wish ("Have a good day!") says none.
+        rivals: likewise; a friendly wish ("Have a good day!") says none, but of a help desk nothing is excused.
     """
 
     def __init__(self, task: Task, answer: str) -> None:
@@ -93,14 +94,18 @@ class Reading:
         self.asked = [s.strip() for s in _SENTENCE.findall(task.question) if words_of(s)]
         self.own = [s for s in self.sentences if self._says_something(s)]
         self.keys = said(task.keys, self.own)
-        self.rivals = said(
-            task.rivals, [s for s in self.own if not FRIENDLY.search(s.lower()) or said(task.keys, [s])]
-        )
+        self.rivals = said(task.rivals, [s for s in self.own if not self._is_wish(s)])
+
+    def _is_wish(self, sentence: str) -> bool:
+        if self.task.family in HELP_DESK:
+            return False
+        return FRIENDLY.search(sentence.lower()) is not None and not said(self.task.keys, [sentence])
 
     def _says_something(self, sentence: str) -> bool:
         if sentence in (*KIND_ENDINGS, *RUDE, *ASIDES) or self.repeats_request(sentence):
             return False
-        return self.task.family in ("greeting", "story", "refusal") or not sentence.endswith("?")
+        asks_too = self.task.family in ("greeting", "story", "refusal", *HELP_DESK)
+        return asks_too or not sentence.endswith("?")
 
     def repeats_request(self, sentence: str) -> bool:
         """Whether a sentence is the request once more, or begins as a question of the user does."""

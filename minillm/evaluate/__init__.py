@@ -18,6 +18,7 @@ from minillm.evaluate.base import (
     titles,
 )
 from minillm.evaluate.compare import TextStatistics, WinRate, bleu, text_statistics, win_rate
+from minillm.evaluate.domains import domain_comparison, domain_figures
 from minillm.evaluate.policies import (
     PolicyReport,
     answer_log_probs,
@@ -43,6 +44,8 @@ __all__ = [
     "bleu",
     "complete",
     "copying",
+    "domain_comparison",
+    "domain_figures",
     "evaluate_base",
     "evaluate_policy",
     "evaluate_tasks",

@@ -12,6 +12,7 @@ from minillm.figures.batches import (
     sweep_curve,
 )
 from minillm.figures.chat import chat_boxes
+from minillm.figures.lora import rank_curves, share_curves
 from minillm.figures.point_cloud import point_cloud
 from minillm.figures.ppo import clip_curves, gold_against_kl, run_gallery, training_panels
 from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_curve, token_bars
@@ -63,12 +64,14 @@ __all__ = [
     "noise_curve",
     "pair_loss_curve",
     "point_cloud",
+    "rank_curves",
     "repetition_curve",
     "rotary_arrows",
     "run_bands",
     "run_gallery",
     "schedule_curve",
     "score_scatter",
+    "share_curves",
     "show_source",
     "styled",
     "sweep_curve",

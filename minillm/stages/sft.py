@@ -28,7 +28,7 @@ from minillm.train.config import FitConfig
 from minillm.train.loop import fit
 from minillm.train.runtime import Runtime, choose_runtime, make_generator
 
-__all__ = ["SFTConfig", "chat_documents", "renew_control_tokens", "sft"]
+__all__ = ["SFTConfig", "chat_documents", "fine_tune", "renew_control_tokens", "sft"]
 
 
 @dataclass(frozen=True)
@@ -129,19 +129,59 @@ def sft(
         runtime: where it runs; None chooses by the machine.
         progress: whether to show a progress bar.
     Returns:
-        the figures of the stage. `val_loss` is that of held-out answers, in nats per token of an answer;
-        `corpus_loss_before` and `corpus_loss` are those of the corpus's validation split, in nats/token.
+        the figures of the stage. `val_loss_before` and `val_loss` are those of held-out answers, in nats per
+        token of an answer; `corpus_loss_before` and `corpus_loss` are those of the corpus's validation split, in
+        nats/token.
     Raises:
         ValueError: no conversation has an answer within the context.
     """
+    runtime = runtime or choose_runtime()
+    figures = fine_tune(
+        config,
+        base,
+        tokenizer,
+        conversations,
+        corpus,
+        folder,
+        new_control_tokens=True,
+        seed=seed,
+        runtime=runtime,
+        progress=progress,
+    )
+    if runtime.is_main:
+        base.save_pretrained(folder)
+        tokenizer.save(folder)
+        save_chat_format(folder, tokenizer)
+    return figures
+
+
+def fine_tune(
+    config: SFTConfig,
+    model: GPT,
+    tokenizer: Tokenizer,
+    conversations: Conversations,
+    corpus: Corpus,
+    folder: str | Path | None,
+    *,
+    new_control_tokens: bool = False,
+    seed: int = 0,
+    runtime: Runtime | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train a model on conversations, wherever it stands.
+
+    What is trained are the parameters that require a gradient: all of them, or those of a LoRA adapter. Arguments,
+    figures and errors are those of `sft`, and `new_control_tokens` calls `renew_control_tokens` first. Nothing is
+    written but metrics.jsonl and checkpoints, and without a folder not even those.
+    """
     started = time.perf_counter()
     runtime = runtime or choose_runtime()
-    context_length = base.config.context_length
+    context_length = model.config.context_length
     end_of_text = tokenizer.end_of_text_id
 
     def loss_on(documents: TokenDocuments | list[list[int]]) -> float:
         batches = whole_documents(documents, end_of_text, context_length)
-        return document_loss(base, batches, end_of_text).per_token
+        return document_loss(model, batches, end_of_text).per_token
 
     chats = [render_chat(messages, tokenizer) for messages in conversations.conversations("train")]
     held_out = (render_chat(messages, tokenizer) for messages in conversations.conversations("validation"))
@@ -151,10 +191,11 @@ def sft(
     packed = PackedDocuments(train, end_of_text, context_length, config.rows, seed)
     corpus_sample = list(islice(tokenize(tokenizer, corpus.documents("validation")), config.corpus_documents))
     steps = min(config.fit.steps, math.ceil(config.max_epochs * packed.batches_per_epoch))
-    corpus_loss = [loss_on(corpus_sample)]
-    renew_control_tokens(base, tokenizer, seed)
+    corpus_loss, answer_loss = [loss_on(corpus_sample)], [loss_on(answers)]
+    if new_control_tokens:
+        renew_control_tokens(model, tokenizer, seed)
     result = fit(
-        base,
+        model,
         packed,
         replace(config.fit, steps=steps, seed=seed),
         validate=lambda _: loss_on(answers),
@@ -163,14 +204,11 @@ def sft(
         progress=progress,
     )
     corpus_loss.append(loss_on(corpus_sample))
-    if runtime.is_main:
-        base.save_pretrained(folder)
-        tokenizer.save(folder)
-        save_chat_format(folder, tokenizer)
+    answer_loss.append(loss_on(answers))
     return {
         "seconds": round(max(time.perf_counter() - started, result.seconds), 2),
         "training_seconds": round(result.seconds, 2),
-        "parameters": base.n_parameters,
+        "parameters": model.n_parameters,
         "steps": result.steps,
         "tokens": result.tokens,
         "epochs": result.tokens / packed.tokens_per_epoch,
@@ -178,7 +216,8 @@ def sft(
         "cut_conversations": sum(len(chat.ids) > context_length + 1 for chat in chats),
         "fill_share": packed.fill_share,
         "train_loss": result.train_loss,
-        "val_loss": loss_on(answers),
+        "val_loss_before": answer_loss[0],
+        "val_loss": answer_loss[1],
         "best_step": result.best_step,
         "stopped_early": result.stopped_early,
         "corpus_loss_before": corpus_loss[0],

@@ -1,0 +1,83 @@
+"""An adapter beside full fine-tuning: what each has learned of a domain, and what it has forgotten for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from minillm.data.tasks import held_out_tasks
+from minillm.evaluate.answers import TASKS_PER_FAMILY, answer_tasks, evaluate_tasks, fitting_tasks
+from minillm.model.gpt import GPT
+from minillm.text.tokenizer import Tokenizer
+
+__all__ = ["domain_comparison", "domain_figures"]
+
+DOMAIN_TASKS = 50  # of each family of a domain, on which its specialists are tested
+
+
+def domain_figures(
+    model: GPT,
+    tokenizer: Tokenizer,
+    families: Iterable[str] | None,
+    n: int = DOMAIN_TASKS,
+    n_known: int = TASKS_PER_FAMILY,
+) -> dict[str, Any]:
+    """How a model does on the held-out tasks of a domain, and on the course's tasks as all stages do.
+
+    Args:
+        model: an assistant.
+        tokenizer: the model's.
+        families: of the domain, one of `DOMAINS`.
+        n: tasks of each of these families.
+        n_known: tasks of each family of the course.
+
+    Returns:
+        `domain_accuracy` and `domain_accuracies` (by family), `task_accuracy` and `accuracy`, all 0-1; nothing where
+        the model's context is too short for any of them.
+    """
+    tasks = fitting_tasks(held_out_tasks(n, families), model, tokenizer)
+    known = evaluate_tasks(model, tokenizer, n_known)
+    if not tasks or not known.tasks:
+        return {}
+    report = answer_tasks(model, tokenizer, tasks)
+    return {
+        "domain_accuracy": report.task_accuracy,
+        "domain_accuracies": report.accuracy,
+        "task_accuracy": known.task_accuracy,
+        "accuracy": known.accuracy,
+    }
+
+
+def domain_comparison(adapter: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, float | None]:
+    """The shares of full fine-tuning's gain and forgetting that an adapter has.
+
+    Gain is the rise of `domain_accuracy` where both were tested on tasks, else the fall of the loss on held-out answers
+    of the domain. Forgetting is the rise of the loss on the text of pretraining, and, apart from it, the fall of
+    `task_accuracy` on the tasks that the assistant knew.
+
+    Args:
+        adapter: figures of the `lora` stage, with `domain_accuracy_before` and `task_accuracy_before` where there are.
+        full: those of full fine-tuning.
+
+    Returns:
+        `domain_gain_share`, `forgetting_ratio` (of the loss) and, with tasks, `task_forgetting_ratio`; None where full
+        fine-tuning has gained or forgotten nothing, so that there is no share of it.
+
+    >>> before = {"val_loss_before": 3.0, "corpus_loss_before": 0.5}
+    >>> domain_comparison(before | {"val_loss": 1.0, "corpus_loss": 0.6}, {"val_loss": 0.5, "corpus_loss": 0.9})
+    {'domain_gain_share': 0.8, 'forgetting_ratio': 0.25}
+    """
+    result = {"domain_gain_share": _share("val_loss", adapter, full)}
+    if "domain_accuracy" in adapter and "domain_accuracy" in full:
+        result["domain_gain_share"] = _share("domain_accuracy", adapter, full)
+    result["forgetting_ratio"] = _share("corpus_loss", adapter, full)
+    if "task_accuracy" in adapter and "task_accuracy" in full:
+        result["task_forgetting_ratio"] = _share("task_accuracy", adapter, full)
+    return result
+
+
+def _share(name: str, adapter: Mapping[str, Any], full: Mapping[str, Any]) -> float | None:
+    """The change of a figure by the adapter in units of its change by full fine-tuning."""
+    before = adapter[f"{name}_before"]
+    change = full[name] - before
+    return round((adapter[name] - before) / change, 6) if change else None

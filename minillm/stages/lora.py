@@ -1,0 +1,104 @@
+"""LoRA on a domain: an adapter for the assistant, trained as in supervised fine-tuning, and a yardstick beside it.
+
+The yardstick is full fine-tuning on the same conversations, for the same steps, at a learning rate of its own. No
+plain documents are mixed in, so that what each of the two forgets can be seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from minillm.data.conversations import Conversations
+from minillm.data.corpora import Corpus
+from minillm.model.adapters import save_adapter
+from minillm.model.gpt import GPT
+from minillm.model.lora import LoRAConfig, apply_lora, n_lora_parameters
+from minillm.stages.sft import SFTConfig, fine_tune
+from minillm.text.chat import save_chat_format
+from minillm.text.tokenizer import Tokenizer
+from minillm.train.runtime import Runtime, choose_runtime
+
+__all__ = ["ADAPTER", "FULL", "DomainConfig", "adapt"]
+
+ADAPTER, FULL = "adapter", "full"  # folders in the stage's artifact
+
+
+@dataclass(frozen=True)
+class DomainConfig:
+    """Settings of the two fine-tunings on a domain."""
+
+    adapter: LoRAConfig  # the shape of the adapter
+    training: SFTConfig  # how both are trained; its learning rate is the adapter's
+    full_learning_rate: float  # AdamW's peak where all weights are trained
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.adapter, LoRAConfig):
+            raise TypeError(f"adapter is {self.adapter!r}; use a LoRAConfig")
+        if not isinstance(self.training, SFTConfig):
+            raise TypeError(f"training is {self.training!r}; use an SFTConfig")
+        replace(self.training.fit, learning_rate=self.full_learning_rate)  # refuses one that is not allowed
+
+    @property
+    def full_training(self) -> SFTConfig:
+        """How all weights are trained."""
+        return replace(self.training, fit=replace(self.training.fit, learning_rate=self.full_learning_rate))
+
+
+def adapt(
+    config: DomainConfig,
+    model: GPT,
+    tokenizer: Tokenizer,
+    conversations: Conversations,
+    corpus: Corpus,
+    folder: str | Path,
+    *,
+    full: bool = False,
+    seed: int = 0,
+    runtime: Runtime | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train an adapter, or all weights, on the conversations of a domain, and save the model with its tokenizer.
+
+    A run that was stopped goes on from its last checkpoint in the folder.
+
+    Args:
+        config: the settings.
+        model: an assistant; it is trained in place and ends with its adapter.
+        tokenizer: the model's.
+        conversations: of the domain.
+        corpus: what the model was pretrained on; its validation split measures what is forgotten.
+        folder: gets the model, the adapter's weights added in, and in `adapter` the adapter alone.
+        full: whether all weights are trained, without an adapter.
+        seed: decides the order of the conversations and the adapter's first weights.
+        runtime: where it runs; None chooses by the machine.
+        progress: whether to show a progress bar.
+    Returns:
+        the figures of `sft`, the number of trained weights, and their share in the model without an adapter.
+    Raises:
+        ValueError: as `sft`; a target of the adapter that the model does not have.
+    """
+    folder, runtime = Path(folder), runtime or choose_runtime()
+    whole = model.n_parameters
+    if not full:
+        apply_lora(model, config.adapter, generator=seed)
+    figures = fine_tune(
+        config.full_training if full else config.training,
+        model,
+        tokenizer,
+        conversations,
+        corpus,
+        folder,
+        seed=seed,
+        runtime=runtime,
+        progress=progress,
+    )
+    if runtime.is_main:
+        model.save_pretrained(folder)
+        tokenizer.save(folder)
+        save_chat_format(folder, tokenizer)
+        if not full:
+            save_adapter(model, folder / ADAPTER)
+    trained = whole if full else n_lora_parameters(model)
+    return figures | {"parameters": whole, "trained_parameters": trained, "trainable_share": trained / whole}
