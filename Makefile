@@ -127,8 +127,9 @@ site-picture: site  ## draw the README's picture of the website again
 cover: env  ## draw the cover, logo and icon again
 	@$(BIN)/python tools/cover.py book/_static
 
-recordings: env  ## make the recorded runs of chapter 07 again (half an hour; trains what is missing)
+recordings: env  ## make the recorded runs of chapters 07 and 08 again (an hour; trains what is missing)
 	@$(BIN)/python tools/record.py
+	@$(BIN)/python tools/record_lora.py
 
 colab-trial: env  ## each chapter alone in a bare environment and an empty folder, as Colab would run it (RUNS=folder)
 	@$(BIN)/python tools/colab_trial.py $(if $(RUNS),--runs $(RUNS)) $(CHAPTERS)

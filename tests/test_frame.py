@@ -41,6 +41,7 @@ FLOORS = {
     "graph": 5,
     "course": 5,
     "figures": 6,
+    "lookup": 6,
     "report": 6,
     "terminal": 6,
     "cli": 6,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ import pytest
 from minillm import recordings
 from minillm.cli import _overrides
 from minillm.course import Course
+from minillm.model.gpt import GPT
+from minillm.model.lora import apply_lora
 from minillm.recordings import recording
 
 RUNS = recording("ppo")["runs"]
@@ -27,7 +29,7 @@ CURVES = {
 
 
 def test_a_recording_that_is_not_there_is_told():
-    with pytest.raises(ValueError, match="no recording 'pp'; choose one of ppo"):
+    with pytest.raises(ValueError, match="no recording 'pp'; choose one of lora, ppo"):
         recording("pp")
 
 
@@ -57,3 +59,28 @@ def test_every_iteration_is_there(name):
     assert all(line["first_ratio_error"] < 1e-3 for line in lines), "the first ratio of an iteration is 1"
     judged = [line["step"] for line in RUNS[name]["metrics"] if "held_out_gold_score" in line]
     assert judged[0] == 0 and judged[-1] == len(lines)
+
+
+LORA_RUNS = recording("lora")["runs"]
+
+
+@pytest.mark.parametrize("name", LORA_RUNS)
+def test_a_recorded_adapter_is_the_presets_but_for_what_is_said(name):
+    """Its number of trained weights and the loss that it began with show the preset's shape and the same assistant."""
+    run = LORA_RUNS[name]
+    changes = {key: value for key, value in run["changes"].items() if key in ("rank", "targets")}
+    model = GPT(Course("cpu").preset.base.model)
+    if not run["changes"].get("full"):
+        apply_lora(model, replace(Course("cpu").preset.lora.adapter, **changes))
+    assert run["figures"]["trained_parameters"] == model.n_trainable
+    assert name.endswith(f"seed {run['changes']['seed']}")
+    assert {"domain_accuracy", "task_accuracy", "corpus_loss", "val_loss"} <= run["figures"].keys()
+
+
+def test_every_setting_is_recorded_with_three_seeds():
+    settings = {name.rpartition(", seed")[0] for name in LORA_RUNS}
+    assert set(LORA_RUNS) == {f"{setting}, seed {seed}" for setting in settings for seed in range(3)}
+    rates = {run["changes"].get("learning_rate") for run in LORA_RUNS.values()} - {None}
+    preset = Course("cpu").preset.lora
+    assert f"full, {preset.full_learning_rate:g}" in settings, "make recordings: they are of an older preset"
+    assert f"rank 8, {preset.training.fit.learning_rate:g}" in settings and len(rates) >= 2

@@ -13,7 +13,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "_config.yml"
 # Files that name the address. The chapters are added to them by `users`.
-FIXED_USERS = ("_config.yml", "README.md", "CONTRIBUTING.md", "CITATION.cff", "CHANGELOG.md", "book/intro.md")
+FIXED_USERS = (
+    "_config.yml",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CITATION.cff",
+    "CHANGELOG.md",
+    "book/intro.md",
+    "book/your_data.md",
+)
 
 SETUP_CELL = """\
 # @title Set-up: does nothing where minillm is installed; elsewhere it installs it

@@ -1,0 +1,110 @@
+"""Make the recordings that chapter 08 shows: LoRA and full fine-tuning with other ranks, learning rates and layers.
+
+python tools/record_lora.py [FOLDER OF RUNS] [SEED ...]
+
+Trains the stages before it where they are missing, then about a minute a run, and writes
+minillm/recordings/lora.json. A run that is recorded already, with the same settings, is not repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from common import machine, versions  # noqa: E402
+from record import rounded  # noqa: E402
+
+from minillm.course import Course  # noqa: E402
+from minillm.evaluate import domain_figures  # noqa: E402
+from minillm.files import write_atomic  # noqa: E402
+from minillm.model.gpt import GPT  # noqa: E402
+from minillm.model.lora import ATTENTION_LAYERS, apply_lora, n_lora_parameters  # noqa: E402
+from minillm.stages.sft import fine_tune  # noqa: E402
+
+SEEDS = (0, 1, 2)
+PRESET = Course("cpu").preset.lora
+LR, FULL_LR = PRESET.training.fit.learning_rate, PRESET.full_learning_rate
+# name: what differs from the preset; `full` trains all weights
+RUNS: dict[str, dict[str, Any]] = {
+    f"full, {FULL_LR:g}": {"full": True},
+    f"rank 8, {LR:g}": {},
+    f"full, {FULL_LR / 2.5:g}": {"full": True, "learning_rate": FULL_LR / 2.5},
+    f"rank 8, {LR / 2:g}": {"learning_rate": LR / 2},
+    "rank 32": {"rank": 32},
+    "attention": {"targets": ATTENTION_LAYERS},
+    f"full, {2 * FULL_LR:g}": {"full": True, "learning_rate": 2 * FULL_LR},
+    f"rank 8, {2 * LR:g}": {"learning_rate": 2 * LR},
+    "rank 1": {"rank": 1},
+}
+KEPT = ("train_loss", "val_loss_before", "val_loss", "corpus_loss_before", "corpus_loss", "training_seconds")
+TASKS, KNOWN_TASKS = 30, 40  # of each family, that a recorded run is tested on
+
+
+def run(
+    course: Course,
+    full: bool = False,
+    learning_rate: float | None = None,
+    **adapter: Any,
+) -> dict[str, Any]:
+    """Fine-tune the assistant once, and test it."""
+    preset, parent = course.preset, course.stage("sft")
+    model = GPT.from_pretrained(parent.folder)
+    if not full:
+        apply_lora(model, replace(preset.lora.adapter, **adapter), generator=preset.seed)
+    training = preset.lora.full_training if full else preset.lora.training
+    if learning_rate is not None:
+        training = replace(training, fit=replace(training.fit, learning_rate=learning_rate))
+    figures = fine_tune(
+        training, model, parent.tokenizer, preset.domain, preset.corpus, None, seed=preset.seed,
+        runtime=course.runtime, progress=False,
+    )  # fmt: skip
+    tested = domain_figures(model, parent.tokenizer, preset.domain.families, TASKS, KNOWN_TASKS)
+    return {
+        "trained_parameters": model.n_parameters if full else n_lora_parameters(model),
+        **{name: figures[name] for name in KEPT},
+        **tested,
+    }
+
+
+def main() -> None:
+    """Train what is missing, write after every run."""
+    root = sys.argv[1] if len(sys.argv) > 1 else None
+    seeds = [int(seed) for seed in sys.argv[2:]] or SEEDS
+    path = ROOT / "minillm" / "recordings" / "lora.json"
+    runs: dict[str, Any] = {}
+    courses = {seed: Course("cpu", root, seed=seed) for seed in seeds}
+    for name, changes in RUNS.items():
+        for seed, course in courses.items():
+            key = f"{name}, seed {seed}"
+            settings = json.loads(json.dumps(changes | {"seed": seed}))
+            runs = json.loads(path.read_text())["runs"] if path.is_file() else runs
+            if runs.get(key, {}).get("changes") == settings:
+                continue
+            print(key, file=sys.stderr)
+            done = {"changes": settings, "figures": rounded(run(course, **changes))}
+            runs = (
+                json.loads(path.read_text())["runs"] if path.is_file() else {}
+            )  # another program may write too
+            write(path, runs | {key: done})
+
+
+def write(path: Path, runs: dict[str, Any]) -> None:
+    """A line for each run, in the order of `RUNS`."""
+    order = [f"{name}, seed {seed}" for name in RUNS for seed in SEEDS]
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(runs[key])}" for key in order if key in runs)
+    head = {
+        "command": "make recordings",
+        "machine": machine(),
+        "versions": versions("minillm-course", "torch"),
+    }
+    write_atomic(path, json.dumps(head)[:-1] + ', "runs": {\n' + lines + "\n}}\n")
+
+
+if __name__ == "__main__":
+    main()
