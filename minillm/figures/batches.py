@@ -105,7 +105,8 @@ def sweep_curve(
         axes.axhline(floor, label="entropy floor", **_FLOOR)
     draw_levels(axes, levels)
     axes.set_xscale("log")
-    axes.set_xticks(settings, [f"{setting:,g}" for setting in settings])
+    ticks = sorted({setting for results in curves.values() for setting in results})
+    axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     axes.minorticks_off()
     if log_y:
         _log_loss_axis(axes)

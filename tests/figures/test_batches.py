@@ -131,3 +131,8 @@ def test_schedule_curve_counts_steps_from_one():
     assert list(named(axes)["fall"].get_xdata()) == [1, 2, 3]
     assert list(named(axes)["fall"].get_ydata()) == [1.0, 0.5, 0.0]
     assert axes.get_ylim()[0] == 0 and math.isclose(axes.get_ylim()[1], 1.05)
+
+
+def test_a_sweep_marks_the_settings_of_all_curves():
+    axes = figures.sweep_curve({"one": {1: [2.0], 4: [3.0]}, "other": {2: [1.0], 8: [2.5]}}, "x", "y")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4", "8"]
