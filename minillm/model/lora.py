@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 __all__ = [
+    "ATTENTION_LAYERS",
     "DEFAULT_ADAPTER",
     "LINEAR_LAYERS",
     "LoRAConfig",
