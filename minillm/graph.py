@@ -267,9 +267,10 @@ def _train_lora(course: Course, parents: dict[str, Artifact], folder: Path) -> d
     Checkpoints(folder / FULL / CHECKPOINT_FOLDER).delete()
     if isinstance(preset.domain, TaskConversations):
         before = GPT.from_pretrained(parent.folder).eval().to(course.runtime.device)
-        before_figures = domain_figures(before, parent.tokenizer, preset.domain.families)
+        families = preset.domain.families
+        before_figures = domain_figures(before, parent.tokenizer, families, known=parent.figures)
         trained = {
-            name: figures | domain_figures(models[name], parent.tokenizer, preset.domain.families)
+            name: figures | domain_figures(models[name], parent.tokenizer, families)
             for name, figures in trained.items()
         }
         trained[ADAPTER] |= {f"{name}_before": value for name, value in before_figures.items()}

@@ -151,3 +151,8 @@ def test_a_model_is_tested_on_the_domain_and_on_what_it_knew(model, tokenizer):
     figures = domain_figures(model, tokenizer, DOMAINS["help desk"], n=2, n_known=1)
     assert set(figures["domain_accuracies"]) == set(DOMAINS["help desk"])
     assert figures["domain_accuracy"] == 0.0 and 0.0 <= figures["task_accuracy"] <= 1.0
+    known = {"task_accuracy": 0.5, "accuracy": {"story": 0.5}, "loss": 1.0}
+    again = domain_figures(model, tokenizer, DOMAINS["help desk"], n=2, known=known)
+    assert again == figures | {"task_accuracy": 0.5, "accuracy": {"story": 0.5}}
+    unknown = domain_figures(model, tokenizer, DOMAINS["help desk"], n=2, n_known=1, known={"loss": 1.0})
+    assert unknown == figures
