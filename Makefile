@@ -31,7 +31,7 @@ FRAME := pyproject.toml constraints.txt environment.yml Makefile README.md CITAT
 	book/ruff.toml $(wildcard .github/workflows/*.yml)
 
 .PHONY: help env course test retest unit notebooks lint format check normalise setup-cells execute site serve \
-	site-check site-picture cover recordings colab-trial colab-here set-repository clean distclean
+	smoke-chapters site-check site-picture cover recordings colab-trial colab-here set-repository clean distclean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ $(PASSED)/notebooks: $(ENV) $(PACKAGE) $(CHAPTERS)
 		-n $(JOBS) --dist loadfile -p no:cacheprovider --junitxml=$(REPORTS)/notebooks.xml \
 		$(if $(filter-out book/%,$?),$(CHAPTERS),$(filter %.ipynb,$?))
 	@touch $@
+
+smoke-chapters: env  ## every chapter at the preset `smoke`: no cell may need the sizes or the skill of `cpu`
+	@$(BIN)/python tools/smoke_chapters.py --jobs $(JOBS)
 
 format: env  ## ruff: format and sort imports, chapters included
 	@$(BIN)/ruff check --fix-only --quiet .

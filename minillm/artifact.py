@@ -48,6 +48,12 @@ class Artifact:
                 f"{path} is of format {version!r}, this minillm reads up to {FORMAT_VERSION}; "
                 "update minillm or train again"
             )
+        wanted = {"stage": str, "key": str, "settings": dict, "tokenizer_fingerprint": str}
+        wrong = [name for name, kind in wanted.items() if not isinstance(summary.get(name), kind)]
+        if not isinstance(summary.get("weights_sha256", 0), str | None):
+            wrong.append("weights_sha256")
+        if wrong:
+            raise ValueError(f"{path} is damaged: it has no proper {wrong[0]}; restore it, or train again")
         return summary
 
     @property
@@ -109,7 +115,10 @@ class Artifact:
         path = self.folder / METRICS
         if not path.is_file():
             return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        try:
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is damaged ({error}); restore it, or train again") from error
 
 
 def write_artifact(

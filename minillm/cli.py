@@ -49,7 +49,7 @@ _PREFERENCES = """Ranked answers for the reward model instead of the preset's: a
 such files with {"prompt": ..., "chosen": ..., "rejected": ...} on each line, a dataset of the Hugging Face Hub
 (owner/name), or judge, the built-in ones."""
 _DOMAIN = """Conversations to make a specialist with (the stage lora) instead of the preset's help desk: a source as for
---sft."""
+--sft, or 'letters' (built in)."""
 PresetOption = Annotated[str, _option("NAME", "Settings for a machine: smoke, cpu, colab, gpu or auto.")]
 OutOption = Annotated[
     Path | None, _option("DIR", "Folder of all runs [default: $MINILLM_RUNS, else ./runs or the checkout's].")

@@ -21,7 +21,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from minillm.artifact import SUMMARY, Artifact, write_artifact
-from minillm.data.conversations import open_conversations
+from minillm.data.conversations import open_conversations, open_domain
 from minillm.data.corpora import open_corpus
 from minillm.data.preferences import open_preferences
 from minillm.files import sha256_bytes
@@ -38,7 +38,7 @@ _OPENERS = {
     "corpus": open_corpus,
     "conversations": open_conversations,
     "preferences": open_preferences,
-    "domain": open_conversations,
+    "domain": open_domain,
 }
 _READS = {  # the sources of each stage; one that is not listed here reads all
     "tokenizer": ("corpus",),

@@ -92,7 +92,10 @@ def read_json(path: str | Path) -> Any:
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # bad JSON, bytes that are no text, a huge number, deep nesting
         raise ValueError(
             f"{path} is not valid JSON ({error}); it may be damaged: delete it or restore it"
         ) from error

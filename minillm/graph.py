@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ from minillm.stages.tokenizer import train_tokenizer
 from minillm.text.tokenizer import Tokenizer
 from minillm.train.checkpoint import Checkpoints
 from minillm.train.run import CHECKPOINT_FOLDER
+from minillm.train.runtime import from_main
 
 if TYPE_CHECKING:
     from minillm.course import Course
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["COMPARISONS", "HELD_OUT_COMPARISONS", "STAGES", "Stage"]
 
 COMPARISONS, HELD_OUT_COMPARISONS = "comparisons.jsonl", "comparisons_held_out.jsonl"
-_WATCHED_TASKS, _SHOWN_TASKS = 100, 10  # that PPO is evaluated on while it runs; whose answers are logged
+_SHOWN_TASKS = 10  # of those that PPO is evaluated on while it runs, with answers in the log
 _SAMPLED_EVERY = 4  # one in so many held-out tasks is answered at temperature 1 as well
 
 
@@ -92,6 +94,7 @@ def _train_base(course: Course, parents: dict[str, Artifact], folder: Path) -> d
         tokenizer,
         corpus,
         folder,
+        tokens=course.folder("tokenizer").with_name(f"tokens-{course.key('tokenizer')}"),
         seed=course.preset.seed,
         runtime=course.runtime,
         progress=course.progress,
@@ -101,7 +104,9 @@ def _train_base(course: Course, parents: dict[str, Artifact], folder: Path) -> d
         model = GPT.from_pretrained(folder).eval().to(course.runtime.device)
         figures |= evaluate_base(model, tokenizer, worlds[0].n_documents)
         figures |= {
-            name: value for name, value in _tasks(model, tokenizer).items() if name == "task_accuracy"
+            name: value
+            for name, value in _tasks(model, tokenizer, course.preset.test_tasks).items()
+            if name == "task_accuracy"
         }
     return figures
 
@@ -130,13 +135,13 @@ def _train_sft(course: Course, parents: dict[str, Artifact], folder: Path) -> di
         progress=course.progress,
     )
     if course.runtime.is_main and isinstance(preset.conversations, TaskConversations):
-        figures |= _tasks(model, base.tokenizer)
+        figures |= _tasks(model, base.tokenizer, preset.test_tasks)
     return figures
 
 
-def _tasks(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The figures of a model on the held-out tasks; none where its context is too short for any of them."""
-    report = evaluate_tasks(model, tokenizer)
+def _tasks(model: GPT, tokenizer: Tokenizer, n: int) -> dict[str, Any]:
+    """The figures of a model on n held-out tasks of each family; none where its context is too short for any."""
+    report = evaluate_tasks(model, tokenizer, n)
     return report.figures() if report.tasks else {}
 
 
@@ -148,8 +153,12 @@ def _train_reward(course: Course, parents: dict[str, Artifact], folder: Path) ->
     started = time.perf_counter()
     preset, tokenizer = course.preset, parents["sft"].tokenizer
     sft_model = GPT.from_pretrained(parents["sft"].folder).eval().to(course.runtime.device)
-    train, counts = preset.preferences.comparisons("train", sft_model, tokenizer)
-    held_out, _ = preset.preferences.comparisons("validation", sft_model, tokenizer)
+    (train, counts), (held_out, _) = from_main(
+        lambda: [
+            preset.preferences.comparisons(split, sft_model, tokenizer) for split in ("train", "validation")
+        ],
+        course.runtime,
+    )
     held_out = fitting_comparisons(held_out, tokenizer, sft_model.config.context_length)
     sampled = time.perf_counter()
     figures = reward(
@@ -188,7 +197,9 @@ def _train_ppo(course: Course, parents: dict[str, Artifact], folder: Path) -> di
     reward_model = RewardModel.from_pretrained(parents["reward"].folder).eval().to(device)
     judged = isinstance(preset.conversations, TaskConversations)
     tasks = (
-        fitting_tasks(Tasks("test").tasks(_WATCHED_TASKS, PPO_TEST_SEED), policy, tokenizer) if judged else []
+        fitting_tasks(Tasks("test").tasks(preset.test_tasks, PPO_TEST_SEED), policy, tokenizer)
+        if judged
+        else []
     )
 
     def watch(policy: GPT) -> dict[str, Any]:
@@ -216,15 +227,15 @@ def _train_ppo(course: Course, parents: dict[str, Artifact], folder: Path) -> di
         progress=course.progress,
     )
     if course.runtime.is_main and judged:
-        figures |= _against_reference(policy, reference, reward_model, tokenizer)
+        figures |= _against_reference(policy, reference, reward_model, tokenizer, preset.test_tasks)
     return figures | {"seconds": round(max(time.perf_counter() - started, figures["seconds"]), 2)}
 
 
 def _against_reference(
-    policy: GPT, reference: GPT, reward_model: RewardModel, tokenizer: Tokenizer
+    policy: GPT, reference: GPT, reward_model: RewardModel, tokenizer: Tokenizer, n: int
 ) -> dict[str, Any]:
     """A policy on the held-out tasks beside the model it started from: greedy answers, and sampled ones."""
-    greedy, greedy_before = (evaluate_tasks(model, tokenizer) for model in (policy, reference))
+    greedy, greedy_before = (evaluate_tasks(model, tokenizer, n) for model in (policy, reference))
     if not greedy.tasks:
         return {}
     tasks = greedy.tasks[::_SAMPLED_EVERY]
@@ -267,12 +278,10 @@ def _train_lora(course: Course, parents: dict[str, Artifact], folder: Path) -> d
     Checkpoints(folder / FULL / CHECKPOINT_FOLDER).delete()
     if isinstance(preset.domain, TaskConversations):
         before = GPT.from_pretrained(parent.folder).eval().to(course.runtime.device)
-        families = preset.domain.families
-        before_figures = domain_figures(before, parent.tokenizer, families, known=parent.figures)
-        trained = {
-            name: figures | domain_figures(models[name], parent.tokenizer, families)
-            for name, figures in trained.items()
-        }
+        families, n = preset.domain.families, preset.test_tasks
+        tested = partial(domain_figures, tokenizer=parent.tokenizer, families=families, n=n // 2, n_known=n)
+        before_figures = tested(before, known=parent.figures)
+        trained = {name: figures | tested(models[name]) for name, figures in trained.items()}
         trained[ADAPTER] |= {f"{name}_before": value for name, value in before_figures.items()}
     figures = trained[ADAPTER] | domain_comparison(trained[ADAPTER], trained[FULL])
     return figures | {FULL: trained[FULL], "seconds": round(time.perf_counter() - started, 2)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from minillm.data.conversations import Conversations, TaskConversations
 from minillm.data.corpora import Corpus, HubCorpus, MixedCorpus, WorldCorpus
 from minillm.data.preferences import Preferences, SampledPreferences
-from minillm.data.tasks import DOMAINS
+from minillm.data.tasks import DOMAINS, TASKS_PER_FAMILY
 from minillm.model.config import GPTConfig
 from minillm.model.lora import LoRAConfig
 from minillm.stages.lora import DomainConfig
@@ -41,6 +42,9 @@ class Preset:
     domain: Conversations  # what a specialist is made with
     lora: DomainConfig  # the specialist
     seed: int = 0  # first weights and order of the documents, in every stage
+    test_tasks: int = (
+        TASKS_PER_FAMILY  # of each family, on which models are tested; decides nothing that is trained
+    )
 
     def __post_init__(self) -> None:
         kinds = {
@@ -59,6 +63,8 @@ class Preset:
                 raise TypeError(f"{name} is {getattr(self, name)!r}; use a {kind.__name__}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed is {self.seed!r}; use a whole number from 0")
+        if isinstance(self.test_tasks, bool) or not isinstance(self.test_tasks, int) or self.test_tasks < 1:
+            raise ValueError(f"test_tasks is {self.test_tasks!r}; use a whole number of at least 1")
 
     @property
     def tokenizer(self) -> TokenizerConfig:
@@ -89,8 +95,8 @@ PRESETS: dict[str, Preset] = {
             "smoke",
             WorldCorpus(n_documents=2_000, n_validation=100),
             PretrainConfig(
-                GPTConfig(512, context_length=128, n_layer=2, n_head=2, d_model=64, d_ff=160),
-                FitConfig(steps=60, validate_every=30, checkpoint_every=20),
+                GPTConfig(2048, context_length=160, n_layer=2, n_head=2, d_model=64, d_ff=160),
+                FitConfig(steps=40, validate_every=20, checkpoint_every=20),
                 rows=8,
             ),
             TaskConversations(n_train=1_000, n_validation=50),
@@ -100,6 +106,7 @@ PRESETS: dict[str, Preset] = {
             PPOConfig(iterations=4, prompts=8, max_new_tokens=20, evaluate_every=2, checkpoint_every=2),
             TaskConversations(100, 20, _HELP_DESK),
             _domain(8, rows=4, learning_rate=2e-3, full=1e-3, checkpoint_every=4),
+            test_tasks=10,
         ),
         Preset(  # the website, CI, laptops: minutes on two cores
             "cpu",
@@ -167,7 +174,17 @@ PRESETS: dict[str, Preset] = {
 
 
 def choose_preset() -> str:
-    """The name of the preset that fits this machine: gpu or colab where CUDA is, by its memory, else cpu."""
+    """The name of the preset that fits this machine: gpu or colab where CUDA is, by its memory, else cpu.
+
+    $MINILLM_PRESET, where it is set, has the last word.
+
+    Raises:
+        ValueError: the variable names no preset.
+    """
+    if chosen := os.environ.get("MINILLM_PRESET"):
+        if chosen not in PRESETS:
+            raise ValueError(f"MINILLM_PRESET is {chosen!r}; choose one of {', '.join(PRESETS)}, or unset it")
+        return chosen
     if not torch.cuda.is_available():
         return "cpu"
     return "gpu" if torch.cuda.get_device_properties(0).total_memory >= _BIG_GPU_BYTES else "colab"

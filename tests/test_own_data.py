@@ -283,7 +283,7 @@ def test_the_messages_of_the_page_are_those_of_the_program(place):
 
 
 def test_every_form_in_the_pages_table_is_read(place):
-    rows = re.findall(r"^\| `--(\w+)` \|.*?\| `(\{.*\})` \|$", PAGE.read_text(encoding="utf-8"), re.M)
+    rows = re.findall(r"^\| `--(\w+)`.*? \|.*?\| `(\{.*\})` \|$", PAGE.read_text(encoding="utf-8"), re.M)
     assert {option for option, _ in rows} == {name.strip("-") for name in GOOD} and len(rows) >= 8
     from minillm.course import Course
 

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,6 +90,20 @@ class TokenDocuments:
         self.offsets = np.frombuffer(offsets, dtype=np.int64)
         self.end_of_text_id = end_of_text_id
         self.is_target = None if loss_masks is None else self._joined(loss_masks)
+
+    @classmethod
+    def from_arrays(cls, flat: Any, offsets: np.ndarray, end_of_text_id: int) -> TokenDocuments:
+        """Documents whose arrays are there already, such as those of `minillm.data.shards`.
+
+        Args:
+            flat: whole numbers (tokens + documents + 1,), an array or what can be sliced as one.
+            offsets: int64 (documents + 1,).
+            end_of_text_id: id of the control token between documents.
+        """
+        documents = cls.__new__(cls)
+        documents.flat, documents.offsets = flat, offsets
+        documents.end_of_text_id, documents.is_target = end_of_text_id, None
+        return documents
 
     def _joined(self, loss_masks: Iterable[Sequence[bool]]) -> np.ndarray:
         """The masks of all documents one after another, as long as `flat`."""

@@ -15,7 +15,7 @@ from minillm.data.corpora import Split
 from minillm.data.hub import HubRows, is_hub_name
 from minillm.data.readers import ROW_SUFFIXES, FileRows, find_files, read_conversations
 from minillm.data.rows import TURNS, parse_conversation
-from minillm.data.tasks import PPO_SEED, Tasks
+from minillm.data.tasks import DOMAINS, PPO_SEED, Tasks
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED
 from minillm.files import sha256_bytes
 from minillm.text.chat import Message
@@ -24,8 +24,10 @@ __all__ = [
     "Conversations",
     "FileConversations",
     "HubConversations",
+    "HubDomain",
     "TaskConversations",
     "open_conversations",
+    "open_domain",
     "prompt_of",
 ]
 
@@ -161,6 +163,14 @@ class HubConversations(HubRows, _ListedConversations):
         return parse_conversation(row)
 
 
+@dataclass(frozen=True)
+class HubDomain(HubConversations):
+    """The same for a specialist, with its own settings in messages."""
+
+    setting: ClassVar[str] = "domain"
+    offline: ClassVar[str] = "the built-in help desk needs no network: --domain 'help desk'"
+
+
 def open_conversations(source: str | Path) -> Conversations:
     """Conversations by the name that a user gives: "tasks" (the built-in ones), a .jsonl file, a folder or a pattern,
     or a dataset of the Hub.
@@ -173,8 +183,26 @@ def open_conversations(source: str | Path) -> Conversations:
         return TaskConversations()
     if is_hub_name(source):
         return HubConversations(source)
+    return _from_files(source, "tasks, the built-in ones")
+
+
+def open_domain(source: str | Path) -> Conversations:
+    """Conversations for a specialist: "help desk" or "letters" (built in), else as for `open_conversations`.
+
+    Raises:
+        ValueError: there are no such files.
+    """
+    source = str(source)
+    if source in DOMAINS:
+        return TaskConversations(600, 100, tuple(DOMAINS[source]))
+    if is_hub_name(source):
+        return HubDomain(source)
+    return _from_files(source, f"one of the built-in domains, {' and '.join(DOMAINS)}")
+
+
+def _from_files(source: str, built_in: str) -> FileConversations:
     hint = (
         'with a JSON object a line, like {"messages": [...]}, a dataset of the Hugging Face Hub (owner/name), '
-        "or tasks, the built-in ones"
+        f"or {built_in}"
     )
     return FileConversations(source, find_files(source, ROW_SUFFIXES, "conversations", hint))

@@ -1,7 +1,7 @@
-"""A small example of one's own data: texts, conversations and preferences about the harbour of Sandwick.
+"""A small example of one's own data: texts, conversations, preferences and a domain: the harbour of Sandwick.
 
 The sentences are written by hand and combined at random. It is little text on purpose: enough to see every format and
-to train every stage in a minute, and not enough for a good model.
+to train every stage in two minutes, and not enough for a good model.
 """
 
 from __future__ import annotations
@@ -110,6 +110,12 @@ _SMALL_TALK = (
     ("Who is the skipper of the Dolphin?", "I do not know the Dolphin. She does not come to Sandwick."),
     ("When does the Comet come?", "I do not know the Comet. She does not come to Sandwick."),
 )
+_RADIO = (  # calls over the radio, and what the harbour answers: a domain of its own
+    ("Sandwick, this is the {name}.", "{name}, this is Sandwick. Good to hear you, {skipper}. Over."),
+    ("Sandwick, the {name} wants to come in.", "{name}, come in. We are ready for your {cargo}. Over."),
+    ("Sandwick, the {name} is late.", "{name}, we wait for you. Your {cargo} can come later. Over."),
+    ("Sandwick, the {name} sails home.", "{name}, have a good journey to {port}. Over and out."),
+)
 _UNHELPFUL = ("Look it up.", "Boats are boats.", "I have no time for that.", "Why do you ask me?")
 _LOG_PAGES = 30
 
@@ -125,6 +131,7 @@ def example_files(seed: int = 0) -> dict[str, str]:
     return files | {
         "conversations.jsonl": _lines(_conversations(rng)),
         "preferences.jsonl": _lines(_preferences(rng)),
+        "radio.jsonl": _lines(_radio(rng)),
     }
 
 
@@ -151,6 +158,7 @@ def write_example(folder: str | Path) -> dict[Path, str]:
         folder / "conversations.jsonl": f"{files['conversations.jsonl'].count(chr(10))} conversations",
         folder
         / "preferences.jsonl": f"{files['preferences.jsonl'].count(chr(10))} comparisons of two answers",
+        folder / "radio.jsonl": f"{files['radio.jsonl'].count(chr(10))} conversations for a specialist",
     }
 
 
@@ -177,6 +185,15 @@ def _conversations(rng: random.Random) -> list[dict[str, Any]]:
         for question in questions
     ]
     pairs += _SMALL_TALK * 2
+    return _shuffled(pairs, rng)
+
+
+def _radio(rng: random.Random) -> list[dict[str, Any]]:
+    return _shuffled([(_filled(call, b), _filled(answer, b)) for b in _BOATS for call, answer in _RADIO], rng)
+
+
+def _shuffled(pairs: list[tuple[str, str]], rng: random.Random) -> list[dict[str, Any]]:
+    """Conversations of a question and an answer each, in random order."""
     rng.shuffle(pairs)
     return [
         {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
@@ -208,7 +225,7 @@ def _mistaken(boat: _Boat, rng: random.Random) -> _Boat:
 
 
 def _filled(template: str, boat: _Boat) -> str:
-    return template.format_map(vars(boat))
+    return template.format_map(vars(boat)).replace(" a orange", " an orange")
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:

@@ -2,8 +2,7 @@
 
 **The help desk** of the village's shop and post office: late parcels, refunds, opening hours, order numbers to ask for
 and to repeat, and what the desk does not know. It speaks in another manner than the other tasks do: an apology comes
-first, a number is asked for before anything is promised, and nothing is said that is not known. All words of its
-answers are words of the micro-world, because LoRA does not train the vectors of words.
+first, a number is asked for before anything is promised, and nothing is said that is not known.
 
 **Letters** answer questions about the village and the world in the form of a letter.
 

@@ -34,6 +34,7 @@ __all__ = [
 
 SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
 ROW_SUFFIXES = (".jsonl",)  # of conversations and comparisons
+_WHOLE_BYTES, _PIECE_BYTES = 4 << 20, 1 << 20  # a longer text file is read in such pieces
 
 
 def named_files(source: str) -> list[Path]:
@@ -121,7 +122,8 @@ def read_documents(path: Path, text_key: str) -> Iterator[str]:
     """The documents of one file that hold more than white space.
 
     Args:
-        path: of a kind among `SUFFIXES`; .txt and .md are one document, .jsonl and .parquet one per line or row.
+        path: of a kind among `SUFFIXES`; .txt and .md are one document, or, where they are larger than 4 MB, pieces of
+            about 1 MB that end with a line; .jsonl and .parquet hold one per line or row.
         text_key: key or column that holds the text.
     Raises:
         ValueError: the file is binary, not UTF-8, or lacks the key; the message names the place.
@@ -132,8 +134,33 @@ def read_documents(path: Path, text_key: str) -> Iterator[str]:
     elif suffix == ".parquet":
         texts = _read_parquet(path, text_key)
     else:
-        texts = iter([_decode(path, path.read_bytes())])
+        texts = _read_text(path)
     yield from (text for text in texts if text.strip())
+
+
+def _read_text(path: Path) -> Iterator[str]:
+    """The text of a file, whole or, where that would take much memory, in pieces."""
+    if path.stat().st_size <= _WHOLE_BYTES:
+        yield _decode(path, path.read_bytes())
+        return
+    offset, line, rest = 0, 1, b""
+    with open(path, "rb") as file:
+        while raw := rest + file.read(_PIECE_BYTES):
+            end = _piece_end(raw) if len(raw) > len(rest) and len(raw) >= _PIECE_BYTES else len(raw)
+            piece, rest = raw[:end], raw[end:]
+            yield _decode(path, piece, offset, line)
+            offset, line = offset + end, line + piece.count(b"\n")
+
+
+def _piece_end(raw: bytes) -> int:
+    """Where a piece of UTF-8 text is cut: after its last line, else its last space, else its last whole character."""
+    for mark in (b"\n", b" "):
+        if (found := raw.rfind(mark)) >= 0:
+            return found + 1
+    end = len(raw) - 1
+    while end > len(raw) - 4 and raw[end] & 0b1100_0000 == 0b1000_0000:
+        end -= 1
+    return end
 
 
 def _decode(path: Path, raw: bytes, offset: int = 0, line: int = 1) -> str:

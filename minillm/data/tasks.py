@@ -24,11 +24,21 @@ from minillm.data.world import FRESH, TEST_SEED, TRAIN_SEED
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["DOMAINS", "FAMILIES", "STYLES", "Task", "Tasks", "held_out_tasks", "to_dataset"]
+__all__ = [
+    "DOMAINS",
+    "FAMILIES",
+    "STYLES",
+    "TASKS_PER_FAMILY",
+    "Task",
+    "Tasks",
+    "held_out_tasks",
+    "to_dataset",
+]
 
 # Streams of prompts that nothing else uses: for preferences, and for PPO; each with one to test on.
 PREFERENCE_SEED, PREFERENCE_TEST_SEED, PPO_SEED, PPO_TEST_SEED = 3, 4, 5, 6
 
+TASKS_PER_FAMILY = 100  # that the models of every stage are tested on
 STYLES = {"full": 50, "kind": 25, "curt": 15, "flawed": 10}  # parts of the sum in the training data
 _SYSTEM_IN = 8  # one conversation in so many has a system message
 _EARLIER = {"0": 82, "1": 10, "2": 5, "3": 3}  # exchanges before the task, in parts of the sum

@@ -9,7 +9,7 @@ from typing import Any
 
 from minillm.data.answers import Answer, answer_prompts
 from minillm.data.judge import WEIGHTS, Judge, Verdict
-from minillm.data.tasks import FAMILIES, Task, Tasks, held_out_tasks
+from minillm.data.tasks import FAMILIES, TASKS_PER_FAMILY, Task, Tasks, held_out_tasks
 from minillm.evaluate.base import complete
 from minillm.evaluate.compare import bleu, text_statistics
 from minillm.model.gpt import GPT
@@ -17,8 +17,6 @@ from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["Report", "answer_tasks", "evaluate_tasks", "few_shot_accuracy", "fitting_tasks"]
-
-TASKS_PER_FAMILY = 100  # that every stage of the course is tested on
 
 
 @dataclass(frozen=True)

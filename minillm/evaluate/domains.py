@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from minillm.data.tasks import held_out_tasks
-from minillm.evaluate.answers import TASKS_PER_FAMILY, answer_tasks, evaluate_tasks, fitting_tasks
+from minillm.data.tasks import TASKS_PER_FAMILY, held_out_tasks
+from minillm.evaluate.answers import answer_tasks, evaluate_tasks, fitting_tasks
 from minillm.model.gpt import GPT
 from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["domain_comparison", "domain_figures"]
 
-DOMAIN_TASKS = 50  # of each family of a domain, on which its specialists are tested
+DOMAIN_TASKS = TASKS_PER_FAMILY // 2  # of each family of a domain, on which its specialists are tested
 
 
 def domain_figures(

@@ -114,7 +114,7 @@ def flaw_bars(models: Mapping[str, Mapping[str, tuple[float, int]]], chance: flo
     axes = new_axes("pairs in the right order (%)", "", height=1.2 + 0.2 * len(kinds) * (len(models) + 0.6))
     thickness = 0.84 / len(models)
     for index, (name, found) in enumerate(models.items()):
-        shares, pairs = np.array([found[kind] for kind in kinds]).T
+        shares, pairs = np.array([found[kind] for kind in kinds]).reshape(-1, 2).T
         middles = np.arange(len(kinds)) + (index + 0.5) * thickness - 0.42
         errors = 200 * np.sqrt(shares * (1 - shares) / pairs)
         style = {"error_kw": {"ecolor": _GREY, "elinewidth": 1, "capsize": 2}}

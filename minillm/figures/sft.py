@@ -41,13 +41,16 @@ def accuracy_bars(
 
 
 @styled
-def trade_off(runs: Mapping[str, Mapping[str, tuple[float, float]]], before: float) -> Axes:
+def trade_off(
+    runs: Mapping[str, Mapping[str, tuple[float, float]]], before: float, untrained: str = "the base model"
+) -> Axes:
     """Draw what fine-tuning cost against what it brought, a point with its name for each run.
 
     Args:
         runs: for each group of runs, which share a colour and are joined in order, by name of the run the loss on the
             pretraining corpus (nats/token) and the task accuracy (0-1).
-        before: the loss of the base model on the pretraining corpus (nats/token).
+        before: the loss on the pretraining corpus (nats/token) of the model that all runs start from.
+        untrained: what that model is.
     """
     axes = new_axes("loss on the pretraining corpus (nats per token)", "tasks done (%)")
     for index, (group, points) in enumerate(runs.items()):
@@ -57,8 +60,17 @@ def trade_off(runs: Mapping[str, Mapping[str, tuple[float, float]]], before: flo
         for name, loss, share in zip(points, losses, shares, strict=True):
             ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
             place = (loss, 100 * share)
-            axes.annotate(name, place, (8, -13), textcoords="offset points", fontsize=9, bbox=ground)
-    axes.axvline(before, color=PALETTE[-1], linewidth=1, linestyle=":", marker="", label="the base model")
+            aside = (-6, 9) if index == 0 else (8, -13)  # the first group's names keep out of the others' way
+            axes.annotate(
+                name,
+                place,
+                aside,
+                textcoords="offset points",
+                fontsize=9,
+                bbox=ground,
+                ha="right" if index == 0 else "left",
+            )
+    axes.axvline(before, color=PALETTE[-1], linewidth=1, linestyle=":", marker="", label=untrained)
     ticks = [0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8, 12]
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -28,7 +28,8 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 _PREFIX = "base_model.model."  # of PEFT's names
 Model = TypeVar("Model", bound=nn.Module)
 
-# What PEFT can do beside, and an adapter of ours does not have: the values that mean it is not used.
+# What PEFT can do beside, and an adapter of ours does not have: the values that mean it is not used. Some ways to start
+# (PiSSA, OLoRA, CorDA, ...) change the base model, so that their adapter belongs to another one than it names.
 _PLAIN = {
     "use_dora": (False, None),
     "use_rslora": (False, None),
@@ -37,6 +38,21 @@ _PLAIN = {
     "alpha_pattern": ({}, None),
     "modules_to_save": (None, []),
     "fan_in_fan_out": (False, None),
+    "init_lora_weights": (True, False, "gaussian", None),
+    **{
+        name: (None, False, {}, [])
+        for name in (
+            "alora_invocation_tokens",
+            "arrow_config",
+            "kasa_config",
+            "monteclora_config",
+            "target_parameters",
+            "trainable_token_indices",
+            "use_bdlora",
+            "use_qalora",
+            "velora_config",
+        )
+    },
 }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["GPTConfig"]
+__all__ = ["LONGEST_CONTEXT", "GPTConfig"]
+
+LONGEST_CONTEXT = 1 << 20  # tokens; a model keeps two tables of rotary positions for all of them
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class GPTConfig:
             object.__setattr__(self, "d_ff", -(-self.d_model * 8 // 3 // 32) * 32)
         for name in ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "d_model", "d_ff"):
             _check_count(name, getattr(self, name))
+        if self.context_length > LONGEST_CONTEXT:
+            raise ValueError(
+                f"context_length={self.context_length} is too large; use at most {LONGEST_CONTEXT}"
+            )
         for name in ("rope_theta", "norm_eps"):
             _check_positive(name, getattr(self, name))
         for name in ("qk_norm", "tie_embeddings"):

@@ -149,9 +149,7 @@ class GPT(nn.Module):
         Raises:
             ValueError: a file is missing, damaged, of a newer format, or the two do not fit together.
         """
-        model = cls(pretrained.read_config(directory))
-        pretrained.read_weights(directory, model)
-        return model
+        return pretrained.read_model(directory, cls)
 
 
 def next_token_loss(

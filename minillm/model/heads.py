@@ -117,9 +117,7 @@ class RewardModel(ScalarModel):
         Raises:
             ValueError: a file is missing, damaged, of a newer format, or the two do not fit together.
         """
-        model = cls(pretrained.read_config(directory, pretrained.CLASSIFIER))
-        pretrained.read_weights(directory, model)
-        return model
+        return pretrained.read_model(directory, cls, pretrained.CLASSIFIER)
 
 
 def last_real(mask: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from minillm.files import read_json, write_atomic, write_json
@@ -21,10 +22,11 @@ __all__ = [
     "config_to_json",
     "is_reward_model",
     "read_config",
-    "read_weights",
+    "read_model",
     "write_model",
 ]
 
+Model = TypeVar("Model", bound=nn.Module)
 FORMAT_VERSION = 1  # of the folder; raised when an older reader would misread it
 _VERSION_KEY = "minillm_format"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -165,22 +167,45 @@ def _kind(content: Any) -> str:
     return CLASSIFIER if str((architectures or [""])[0]).endswith(CLASSIFIER) else LANGUAGE_MODEL
 
 
-def read_weights(directory: str | Path, model: nn.Module) -> None:
-    """Load ``model.safetensors``, or the several files of ``model.safetensors.index.json``, into a model.
+def read_model(
+    directory: str | Path, make: Callable[[GPTConfig], Model], kind: str = LANGUAGE_MODEL
+) -> Model:
+    """Make the model in a folder, with the weights of ``model.safetensors`` or the files of its index.
+
+    Args:
+        directory: the folder.
+        make: makes a model of a shape. It is called without memory first, so that a ``config.json`` of absurd sizes
+            is refused before anything is allocated for it.
+        kind: what the model must be.
 
     Raises:
         ValueError: a file is missing or damaged, or the weights do not match the model's in name and shape.
     """
+    config = read_config(directory, kind)
     path = Path(directory) / _WEIGHTS
     index = Path(directory) / _INDEX
     if not path.is_file() and index.is_file():
         path, weights = index, _read_shards(index)
     else:
         weights = _read_file(path)
+    if config.n_layer > len(weights):
+        raise ValueError(
+            f"{path} does not fit its config.json: {len(weights)} weights are too few for {config.n_layer} layers; "
+            "restore both files together"
+        )
+    with torch.device("meta"):
+        _check_fit(make(config), weights, path)
+    model = make(config)
+    model.load_state_dict(weights)
+    return model
+
+
+def _check_fit(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Refuse weights that do not match the model's in name and shape; drop the copy of a tied one."""
     wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     found = {name: tuple(weight.shape) for name, weight in weights.items()}
     if "lm_head.weight" in found and "lm_head.weight" not in wanted:
-        del found["lm_head.weight"]  # the tied copy
+        del found["lm_head.weight"], weights["lm_head.weight"]
     differing = [name for name in sorted({**wanted, **found}) if wanted.get(name) != found.get(name)]
     if differing:
         name = differing[0]
@@ -188,7 +213,6 @@ def read_weights(directory: str | Path, model: nn.Module) -> None:
             f"{path} does not fit its config.json: {name} is {found.get(name, 'missing')} in the file and "
             f"{wanted.get(name, 'absent')} in the model ({len(differing)} such weights); restore both files together"
         )
-    model.load_state_dict(weights)
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:

@@ -77,6 +77,7 @@ def generate(
     top_p: float | None = None,
     stop: int | Iterable[int] | None = None,
     generator: torch.Generator | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> list[list[int]]:
     """Continue each prompt token by token.
 
@@ -92,9 +93,11 @@ def generate(
         top_p: see :func:`sampling_probs`.
         stop: an id or several.
         generator: a CPU generator, the only source of randomness; ``None`` is one with seed 0.
+        share: (number, of how many): only every so many-th prompt is continued, as it is beside the others; so several
+            processes with generators of the same seed can share out the prompts.
 
     Returns:
-        The new ids of each prompt.
+        The new ids of each prompt that is continued.
 
     Raises:
         TypeError: ``prompts`` is one prompt instead of a list of them, or holds no whole numbers.
@@ -104,9 +107,12 @@ def generate(
     _check_sampling(temperature, top_k, top_p)
     _check_length(max_new_tokens)
     stop_ids = _stop_ids(stop)
-    room = [min(max_new_tokens, model.config.context_length + 1 - len(row)) for row in rows]
-    new: list[list[int]] = [[] for _ in rows]
-    for step in _steps(model, rows, room, stop_ids, temperature, top_k, top_p, generator):
+    numbers = range(len(rows))[share[0] :: share[1]]
+    mine = [rows[number] for number in numbers]
+    room = [min(max_new_tokens, model.config.context_length + 1 - len(row)) for row in mine]
+    new: list[list[int]] = [[] for _ in mine]
+    draws = Draws(generator, len(rows), numbers)
+    for step in _steps(model, mine, room, stop_ids, temperature, top_k, top_p, draws):
         for row, token in step:
             new[row].append(token)
     return new
@@ -128,8 +134,28 @@ def stream(
     stop_ids = _stop_ids(stop)
     _check_sampling(temperature, top_k, top_p)  # here, or wrong values would be found at the first token only
     _check_length(max_new_tokens)
-    steps = _steps(model, rows, room, stop_ids, temperature, top_k, top_p, generator)
+    steps = _steps(model, rows, room, stop_ids, temperature, top_k, top_p, Draws(generator))
     return (token for step in steps for _, token in step)
+
+
+class Draws:
+    """Random numbers, one a step for each row of the batch, whether it still runs here or not.
+
+    Args:
+        generator: gives them; ``None`` is one with seed 0.
+        batch: rows of the whole batch.
+        numbers: of our rows in it.
+    """
+
+    def __init__(
+        self, generator: torch.Generator | None, batch: int = 1, numbers: Sequence[int] = (0,)
+    ) -> None:
+        self.generator = torch.Generator().manual_seed(0) if generator is None else generator
+        self.batch, self.numbers = batch, numbers
+
+    def of(self, rows: Sequence[int]) -> Tensor:
+        """The numbers of a step for some of our rows, (rows, 1), from 0 to below 1."""
+        return torch.rand(self.batch, 1, generator=self.generator)[[self.numbers[row] for row in rows]]
 
 
 def _steps(
@@ -140,19 +166,18 @@ def _steps(
     temperature: float,
     top_k: int | None,
     top_p: float | None,
-    generator: torch.Generator | None,
+    draws: Draws,
 ) -> Iterator[list[tuple[int, int]]]:
     """Yield the (row, token) pairs that each step appends, until every row has met a stop token or filled its room."""
     if max(room, default=0) < 1:
         return
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
     head = _head(model)
     rows = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     columns = min(FIRST_COLUMNS, max(room) - 1)
     hidden, cache = _read_prompts(model, [prompts[row] for row in rows], columns, head)
     for step in itertools.count(1):
         with torch.inference_mode():
-            tokens = _draw(hidden @ head, temperature, top_k, top_p, generator, rows, len(prompts)).tolist()
+            tokens = _draw(hidden @ head, temperature, top_k, top_p, draws, rows).tolist()
         yield [(row, token) for row, token in zip(rows, tokens) if token not in stop_ids]
         ongoing = [token not in stop_ids and room[row] > step for row, token in zip(rows, tokens)]
         if not any(ongoing):
@@ -227,21 +252,16 @@ def _draw(
     temperature: float,
     top_k: int | None,
     top_p: float | None,
-    generator: torch.Generator,
-    rows: Sequence[int] | None = None,
-    batch: int | None = None,
+    draws: Draws,
+    rows: Sequence[int],
 ) -> Tensor:
-    """One token a row: (running, vocab) -> (running,) on the CPU.
-
-    ``rows`` says which of the ``batch`` rows these are; a random number is drawn for each of the batch.
-    """
+    """One token for each of these rows: (running, vocab) -> (running,) on the CPU."""
     if temperature == 0.0:
         return logits.argmax(dim=-1).cpu()
     probs = sampling_probs(logits, temperature, top_k, top_p).cpu()
     cumulative = probs.cumsum(dim=-1, dtype=torch.float64)
     # A float32 number below 1 stays below 1 in float64 products, so that the search cannot run off the end.
-    uniform = torch.rand(batch or len(probs), 1, generator=generator).double()
-    uniform = uniform if rows is None else uniform[rows]
+    uniform = draws.of(rows).double()
     return torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
 
 

@@ -78,12 +78,13 @@ def ppo(
         unit="iteration",
     )
     with bar, stop_signal(runtime.world_size == 1) as stop:
-        if evaluate is not None and not run.log.lines:
+        watched = evaluate is not None and runtime.is_main  # the others need not know
+        if watched and not run.log.lines:
             run.log.add({"step": 0} | evaluate(run.policy))
         while run.iteration < config.iterations:
             numbers = run.iterate()
             last = run.iteration == config.iterations
-            if evaluate is not None and (last or run.iteration % config.evaluate_every == 0):
+            if watched and (last or run.iteration % config.evaluate_every == 0):
                 numbers |= evaluate(run.policy)
             run.log.add({"step": run.iteration} | numbers | {"seconds": round(run.seconds, 3)})
             bar.set_postfix_str(f"reward {numbers['reward']:.2f}, KL {numbers['kl']:.1f} nats", refresh=False)

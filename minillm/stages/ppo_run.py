@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,13 @@ from minillm.train.checkpoint import (
 )
 from minillm.train.log import MetricsLog
 from minillm.train.run import CHECKPOINT_FOLDER, METRICS_FILE, TrainingDivergedError
-from minillm.train.runtime import Runtime, make_generator
+from minillm.train.runtime import (
+    Runtime,
+    broadcast_weights,
+    gather_from_processes,
+    make_generator,
+    synchronise_gradients,
+)
 
 __all__ = ["ROLLOUTS_FILE", "Experience", "PPORun", "token_rewards"]
 
@@ -124,6 +130,8 @@ class PPORun:
             "critic": _adamw(self.critic, config.critic_learning_rate),
         }
         writes = folder is not None and runtime.is_main
+        for model in (self.policy, self.critic):
+            broadcast_weights(model, runtime.world_size)
         self.log = MetricsLog(folder / METRICS_FILE if writes else None)
         self.rollout_log = MetricsLog(folder / ROLLOUTS_FILE if writes else None)
         self.checkpoints = Checkpoints(folder / CHECKPOINT_FOLDER) if folder is not None else None
@@ -187,6 +195,7 @@ class PPORun:
             make_generator(self.seed * 1_000_003 + self.iteration),
             mask_padding=self.config.mask_padding,
             end_is_action=self.config.end_token,
+            runtime=self.runtime,
         )
         return rollouts.to(self.runtime.device), prompts
 
@@ -201,8 +210,10 @@ class PPORun:
             log_probs_ref, _ = action_log_probs(self.reference, piece, config.temperature)
             return log_probs, log_probs_ref, entropies, action_values(self.critic, piece)
 
-        log_probs, log_probs_ref, entropies, values = by_pieces(all_models, rollouts, config.rows)
-        scores = answer_scores(self.reward_model, rollouts, config.rows)
+        log_probs, log_probs_ref, entropies, values = by_pieces(
+            all_models, rollouts, config.rows, self.runtime
+        )
+        scores = answer_scores(self.reward_model, rollouts, config.rows, self.runtime)
         penalty = config.missing_end_penalty if config.end_token else 0.0
         rewards = token_rewards(scores, rollouts.ended, log_probs, log_probs_ref, mask, self.kl_coef, penalty)
         advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
@@ -224,14 +235,22 @@ class PPORun:
         return _summary(history)
 
     def update(self, experience: Experience, rows: Tensor) -> dict[str, float]:
-        """One step of both optimizers, on the answers of some rows."""
-        config = self.config
+        """One step of both optimizers, on the answers of some rows, of which each process takes its share."""
+        config, rank, world_size = self.config, self.runtime.rank, self.runtime.world_size
         count = int(experience.rollouts.action_mask[rows].sum())
-        sums: dict[str, float] = {}
-        for piece in rows.split(config.rows):
+        history = []
+        for piece in rows.split(min(config.rows, math.ceil(len(rows) / world_size)))[rank::world_size]:
             losses, numbers = self.losses(experience, piece)
             share = int(experience.rollouts.action_mask[piece].sum()) / max(1, count)
             (share * sum(losses)).backward()
+            history.append((share, numbers))
+        for model in (self.policy, self.critic):
+            if not history:  # fewer rows than processes
+                for parameter in model.parameters():
+                    parameter.grad = torch.zeros_like(parameter)
+            synchronise_gradients(model, world_size)
+        sums: dict[str, float] = {}
+        for share, numbers in chain.from_iterable(gather_from_processes(history, world_size)):
             for name, value in numbers.items():
                 largest = name == "ratio_error"
                 sums[name] = (

@@ -21,12 +21,13 @@ from torch import nn
 
 from minillm.data.batches import Batch, PackedDocuments, TokenDocuments, whole_documents
 from minillm.data.corpora import Corpus
+from minillm.data.shards import open_shards, write_shards
 from minillm.model.gpt import GPT, GPTConfig, next_token_loss
 from minillm.model.init import copy_friendly_start
 from minillm.text.tokenizer import Tokenizer
 from minillm.train.config import FitConfig
 from minillm.train.loop import FitResult, fit
-from minillm.train.runtime import Runtime, choose_runtime, make_generator, to_device
+from minillm.train.runtime import Runtime, choose_runtime, make_generator, to_device, wait_for_main
 
 __all__ = ["DocumentLoss", "PretrainConfig", "document_loss", "pretrain", "tokenize"]
 
@@ -116,6 +117,7 @@ def pretrain(
     corpus: Corpus,
     folder: str | Path,
     *,
+    tokens: str | Path | None = None,
     seed: int = 0,
     runtime: Runtime | None = None,
     progress: bool = True,
@@ -129,6 +131,8 @@ def pretrain(
         tokenizer: gives the ids, and the model its vocabulary size.
         corpus: the text.
         folder: gets config.json, model.safetensors, tokenizer.json and metrics.jsonl.
+        tokens: folder for the token ids of the training split, written once and read through memory maps; None: they
+            are kept in memory.
         seed: decides the first weights and the order of the documents.
         runtime: where it runs; None chooses by the machine.
         progress: whether to show a progress bar.
@@ -141,7 +145,12 @@ def pretrain(
     started = time.perf_counter()
     runtime = runtime or choose_runtime()
     end_of_text, context_length = tokenizer.end_of_text_id, config.model.context_length
-    train = _documents(tokenizer, corpus, context_length)
+    train = _documents(tokenizer, corpus, tokens, runtime, progress)
+    if train.n_predictions < context_length:
+        raise ValueError(
+            f"corpus {corpus.name} has {train.n_predictions} tokens for training, less than one context "
+            f"of {context_length}; give a longer text, or choose a shorter context_length"
+        )
     held_out = list(corpus.documents("validation"))
     held_out_ids = list(tokenize(tokenizer, held_out))
     some = TokenDocuments(_sample(held_out_ids, config.validation_tokens), end_of_text)
@@ -172,15 +181,16 @@ def pretrain(
     return figures | _losses(loss, corpus, sum(len(text.encode()) for text in held_out))
 
 
-def _documents(tokenizer: Tokenizer, corpus: Corpus, context_length: int) -> TokenDocuments:
-    """The tokens of the training split, if they fill at least one context."""
-    documents = TokenDocuments(tokenize(tokenizer, corpus.documents("train")), tokenizer.end_of_text_id)
-    if documents.n_predictions < context_length:
-        raise ValueError(
-            f"corpus {corpus.name} has {documents.n_predictions} tokens for training, less than one context "
-            f"of {context_length}; give a longer text, or choose a shorter context_length"
-        )
-    return documents
+def _documents(
+    tokenizer: Tokenizer, corpus: Corpus, folder: str | Path | None, runtime: Runtime, progress: bool
+) -> TokenDocuments:
+    """The tokens of the training split, in memory or, where there is a folder, on disk."""
+    if folder is None:
+        return TokenDocuments(tokenize(tokenizer, corpus.documents("train")), tokenizer.end_of_text_id)
+    if runtime.is_main:
+        write_shards(corpus.documents("train"), tokenizer, folder, progress=progress)
+    wait_for_main(runtime.world_size)
+    return open_shards(folder, tokenizer.end_of_text_id)
 
 
 def _sample(token_documents: list[list[int]], tokens: int) -> list[list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel, ScalarModel
 from minillm.model.sampling import generate
 from minillm.stages.policy_losses import entropy
+from minillm.train.runtime import ALONE, Runtime, gather_from_processes, map_tensors, to_device
 
 __all__ = ["Rollouts", "action_log_probs", "action_values", "answer_scores", "by_pieces", "sample_rollouts"]
 
@@ -80,6 +82,7 @@ def sample_rollouts(
     *,
     mask_padding: bool = True,
     end_is_action: bool = True,
+    runtime: Runtime = ALONE,
 ) -> Rollouts:
     """Let the policy answer.
 
@@ -96,9 +99,14 @@ def sample_rollouts(
         generator: decides the draws.
         mask_padding: False counts padding as actions, a mistake to look at.
         end_is_action: False leaves the end token out of the actions, another one.
+        runtime: of its processes each answers a share of the prompts, and all get all of the answers.
     """
     context_length = policy.config.context_length
-    answers = generate(policy, prompts, max_new_tokens, temperature, stop=end_id, generator=generator)
+    share = (runtime.rank, runtime.world_size)
+    own = generate(
+        policy, prompts, max_new_tokens, temperature, stop=end_id, generator=generator, share=share
+    )
+    answers = _shared_out(own, len(prompts), runtime)
     rows = []
     for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         ended = len(answer) < min(max_new_tokens, context_length + 1 - len(prompt))
@@ -120,8 +128,31 @@ def sample_rollouts(
     return Rollouts(ids, mask, action_mask[:, 1:], ended, order, starts[:, 0])
 
 
+def _shared_out(own: list[Any], n: int, runtime: Runtime) -> list[Any]:
+    """The items of all processes in order, where each has every `world_size`-th."""
+    of_all = gather_from_processes(own, runtime.world_size)
+    return [of_all[number % runtime.world_size][number // runtime.world_size] for number in range(n)]
+
+
+def _pieces(
+    function: Callable[[Rollouts], Any], rollouts: Rollouts, rows: int, runtime: Runtime
+) -> list[Any]:
+    """What a function makes of neighbouring rows, piece by piece, each piece in one of the processes."""
+    firsts = range(0, len(rollouts), rows)
+    own = [
+        function(rollouts.rows(slice(first, first + rows)))
+        for first in firsts[runtime.rank :: runtime.world_size]
+    ]
+    if runtime.world_size > 1:  # by way of the CPU
+        own = map_tensors(Tensor.cpu, own)
+    return to_device(_shared_out(own, len(firsts), runtime), rollouts.ids.device)
+
+
 def by_pieces(
-    function: Callable[[Rollouts], tuple[Tensor, ...]], rollouts: Rollouts, rows: int
+    function: Callable[[Rollouts], tuple[Tensor, ...]],
+    rollouts: Rollouts,
+    rows: int,
+    runtime: Runtime = ALONE,
 ) -> tuple[Tensor, ...]:
     """Compute (batch, time - 1) tensors a few rows at a time, so that short rows are not padded to the longest.
 
@@ -129,19 +160,22 @@ def by_pieces(
         function: from rollouts to tensors of the shape of their `action_mask`.
         rollouts: all of them.
         rows: of a piece.
+        runtime: its processes share out the pieces.
     """
     width = rollouts.action_mask.shape[1]
-    pieces = [function(rollouts.rows(slice(first, first + rows))) for first in range(0, len(rollouts), rows)]
+    pieces = _pieces(function, rollouts, rows, runtime)
     return tuple(
         torch.cat([F.pad(tensor, (0, width - tensor.shape[1])) for tensor in tensors])
         for tensors in zip(*pieces, strict=True)
     )
 
 
-def answer_scores(reward_model: RewardModel, rollouts: Rollouts, rows: int) -> Tensor:
-    """The reward model's score of each answer, (batch,)."""
-    pieces = [rollouts.rows(slice(first, first + rows)) for first in range(0, len(rollouts), rows)]
-    return torch.cat([reward_model(piece.ids, piece.mask).float() for piece in pieces])
+def answer_scores(
+    reward_model: RewardModel, rollouts: Rollouts, rows: int, runtime: Runtime = ALONE
+) -> Tensor:
+    """The reward model's score of each answer, (batch,); processes share out the pieces of so many rows."""
+    scores = _pieces(lambda piece: reward_model(piece.ids, piece.mask).float(), rollouts, rows, runtime)
+    return torch.cat(scores)
 
 
 def action_log_probs(policy: GPT, rollouts: Rollouts, temperature: float = 1.0) -> tuple[Tensor, Tensor]:

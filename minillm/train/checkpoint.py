@@ -13,6 +13,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -115,7 +116,10 @@ class Checkpoints:
             raise _DamagedError("its tensors are missing")
         if sha256_file(path) != tensors_checksum:
             raise _DamagedError("its tensors do not match their checksum")
-        return safetensors.torch.load_file(path), content["state"]
+        try:
+            return safetensors.torch.load_file(path), content["state"]
+        except (safetensors.SafetensorError, KeyError) as error:  # somebody has made up the checksums
+            raise _DamagedError("it was not written by this package") from error
 
     def _delete(self, step: int) -> None:
         remove(self._path(step).with_suffix(".json"))  # first, so that no pair is ever half there

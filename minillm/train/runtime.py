@@ -7,8 +7,9 @@ import dataclasses
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ import torch.distributed
 from torch import Tensor, nn
 
 __all__ = [
+    "ALONE",
     "PRECISIONS",
     "Runtime",
     "broadcast_weights",
     "choose_runtime",
+    "from_main",
+    "gather_from_processes",
     "has_cpp_compiler",
     "has_fast_bf16",
     "isolated_randomness",
@@ -30,6 +34,7 @@ __all__ = [
     "sum_over_processes",
     "synchronise_gradients",
     "to_device",
+    "wait_for_main",
 ]
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -69,6 +74,11 @@ class Runtime:
         return "; ".join(parts)
 
 
+ALONE = Runtime(
+    torch.device("cpu"), "fp32", "not chosen", 1
+)  # one process, for functions that only ask for that
+
+
 def choose_runtime(
     device: str = "auto", precision: str = "auto", threads: int | None = None, compile: bool | str = "auto"
 ) -> Runtime:
@@ -105,6 +115,7 @@ def _check_choices(precision: str, threads: int | None, compile: bool | str) -> 
         raise ValueError(f"threads is {threads}; allowed is a whole number of at least 1, or None")
 
 
+_PATIENCE = timedelta(hours=24)
 _RANK_VARIABLES = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # set by torchrun
 
 
@@ -212,7 +223,32 @@ def _join_processes(device: torch.device, rank: int, world_size: int) -> None:
     """Meet the other processes that torchrun started."""
     if world_size > 1 and not torch.distributed.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, rank=rank, world_size=world_size)
+        # The others wait while the first tokenizes or evaluates, which may take longer than the usual ten minutes.
+        torch.distributed.init_process_group(backend, rank=rank, world_size=world_size, timeout=_PATIENCE)
+
+
+def gather_from_processes(value: Any, world_size: int) -> list[Any]:
+    """Every process's value, in the order of their ranks; anything that can be pickled."""
+    if world_size == 1:
+        return [value]
+    values: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+def from_main(make: Callable[[], Any], runtime: Runtime) -> Any:
+    """What `make` returns in the first process, in all of them: for results that might differ by a rounding."""
+    if runtime.world_size == 1:
+        return make()
+    value = [make() if runtime.is_main else None]
+    torch.distributed.broadcast_object_list(value, src=0)
+    return value[0]
+
+
+def wait_for_main(world_size: int) -> None:
+    """Let the other processes wait until the first has come here too."""
+    if world_size > 1:
+        torch.distributed.barrier()
 
 
 def leave_processes() -> None:

@@ -84,17 +84,29 @@ class TrainStep:
         return {"loss": loss, "tokens": int(count), "grad_norm": norm}
 
     def pieces(self, batch: Any) -> list[Any]:
-        """This process's rows of a batch, on its device, in pieces of at most ``micro_batch_rows`` rows."""
-        share = to_device(share_rows(batch, self.runtime.rank, self.runtime.world_size), self.runtime.device)
-        if self.micro_batch_rows is None:
-            return [share]
-        return split_rows(share, math.ceil(_n_rows(share) / self.micro_batch_rows))
+        """This process's rows of a batch, on its device, in pieces of at most ``micro_batch_rows`` rows.
+
+        None where there are fewer rows than processes, as in the last batch of an epoch of comparisons.
+        """
+        share = share_rows(batch, self.runtime.rank, self.runtime.world_size)
+        rows = _n_rows(share)
+        if not rows:
+            return []
+        share = to_device(share, self.runtime.device)
+        return (
+            [share]
+            if self.micro_batch_rows is None
+            else split_rows(share, math.ceil(rows / self.micro_batch_rows))
+        )
 
     def _accumulate(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Leave the gradient of this process's share in ``.grad``; nats and targets of all processes."""
         divisor = None  # the number of targets of the first piece; keeps the scale of the gradients moderate
         sums = []
-        for piece in self.pieces(batch):
+        pieces = self.pieces(batch)
+        if not pieces:
+            return self._nothing()
+        for piece in pieces:
             with self.runtime.autocast():
                 nats, count = self.loss(self.model, piece)
             count = torch.as_tensor(count, device=nats.device)
@@ -105,6 +117,15 @@ class TrainStep:
         if len(sums) > 1 or self.runtime.world_size > 1:
             gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
             torch._foreach_mul_(gradients, divisor / totals[1].clamp(min=1))
+        return totals[0], totals[1]
+
+    def _nothing(self) -> tuple[Tensor, Tensor]:
+        """The same where this process has no rows: gradients of 0, which the others' are added to."""
+        nothing = torch.zeros(2, device=self.runtime.device)
+        self.scaler.scale(nothing)  # which makes it ready for a first step
+        for parameter in self.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        totals = sum_over_processes(nothing, self.runtime.world_size)
         return totals[0], totals[1]
 
     def _clip(self) -> float:
@@ -124,16 +145,9 @@ def _n_rows(batch: Any) -> int:
 
 
 def share_rows(batch: Any, rank: int, world_size: int) -> Any:
-    """The rows of one process: rank, rank + world_size, ...
-
-    Raises:
-        ValueError: there are fewer rows than processes.
-    """
+    """The rows of one process: rank, rank + world_size, ..., perhaps none."""
     if world_size == 1:
         return batch
-    rows = _n_rows(batch)
-    if rows < world_size:
-        raise ValueError(f"{world_size} processes cannot share a batch of {rows} rows; use larger batches")
     return map_tensors(lambda tensor: tensor[rank::world_size], batch)
 
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from minillm.data.conversations import FileConversations, TaskConversations, open_conversations
-from minillm.data.tasks import Tasks, to_dataset
+from minillm.data.conversations import FileConversations, TaskConversations, open_conversations, open_domain
+from minillm.data.tasks import DOMAINS, Tasks, to_dataset
+from minillm.presets import PRESETS
 
 GOOD = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi 你好"}]
 
@@ -61,6 +62,15 @@ def test_folders_and_patterns(tmp_path):
     for source in (tmp_path, tmp_path / "*.jsonl"):
         assert [path.name for path in open_conversations(source).paths] == ["a.jsonl", "b.jsonl"]
     assert isinstance(open_conversations("tasks"), TaskConversations)
+
+
+def test_a_domain_is_built_in_or_further_conversations(tmp_path):
+    assert open_domain("letters").families == tuple(DOMAINS["letters"])
+    assert open_domain("help desk") == PRESETS["cpu"].domain
+    path = write(tmp_path / "mine.jsonl", row(), row())
+    assert open_domain(path) == open_conversations(path)
+    with pytest.raises(ValueError, match="or one of the built-in domains, help desk and letters"):
+        open_domain("nothing.jsonl")
 
 
 def test_a_datasets_file_is_read_back(tmp_path):

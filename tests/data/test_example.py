@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minillm.data.conversations import open_conversations
+from minillm.data.conversations import open_conversations, open_domain
 from minillm.data.corpora import open_corpus
 from minillm.data.example import example_files, write_example
 from minillm.data.preferences import open_preferences
@@ -13,15 +13,17 @@ from minillm.data.preferences import open_preferences
 def test_the_files_are_always_the_same():
     assert example_files() == example_files(0) != example_files(1)
     assert not any("{" in text for name, text in example_files().items() if name.endswith(".txt"))
+    assert not any(" a orange" in text for text in example_files().values())
 
 
 def test_what_is_written_is_read_without_a_mistake(tmp_path):
     written = write_example(tmp_path / "new" / "harbour")
-    corpus, conversations, preferences = written
+    corpus, conversations, preferences, radio = written
     assert written[corpus].startswith("40 texts, 3,")
     for source in (open_corpus(corpus), open_conversations(conversations), open_preferences(preferences)):
         source.check()
     assert len(open_conversations(conversations).rows) == 164
+    assert len(open_domain(radio).rows) == 40
     train, counts = open_preferences(preferences).comparisons("train", None, None)
     assert len(train) == 90 and counts["identical"] == 0
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from minillm.data.conversations import FileConversations, HubConversations, open_conversations
+from minillm.data.conversations import FileConversations, HubConversations, open_conversations, open_domain
 from minillm.data.corpora import HubCorpus
 from minillm.data.hub import is_hub_name
 from minillm.data.preferences import FilePreferences, HubPreferences, open_preferences
@@ -189,3 +189,12 @@ def test_datasets_itself_reads_a_folder(tmp_path, monkeypatch):
     assert [messages[0]["content"] for messages in talks.split("train")] == [f"Q{n}" for n in range(2, 8)]
     pairs = HubPreferences(str(tmp_path / "pairs"))
     assert len(pairs.split("train")) == 18 and pairs.split("train")[0].answers == ("yes", "no")
+
+
+def test_a_domains_mistakes_name_the_domains_settings(hub):
+    hub([talk(1), {"conversations": []}])
+    with pytest.raises(ValueError, match="row 2: .*--set domain.skip_bad=true"):
+        open_domain("owner/talks").check()
+    hub(ConnectionError("no network"))
+    with pytest.raises(ValueError, match="the built-in help desk needs no network: --domain 'help desk'"):
+        open_domain("owner/talks").check()

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from minillm.data import readers
 from minillm.data.readers import ROW_SUFFIXES, find_files, read_comparisons, read_documents
 
 
@@ -31,6 +34,33 @@ def test_blank_files_hold_no_document(tmp_path, content):
 def test_byte_order_mark_and_windows_line_ends_do_not_reach_the_text(tmp_path):
     (tmp_path / "a.txt").write_bytes("\ufeffone\r\ntwo\r\n".encode())
     assert read(tmp_path / "a.txt") == ["one\ntwo\n"]
+
+
+@settings(deadline=None, max_examples=200)
+@given(text=st.text(alphabet="ab \n\u00e9\u4e2d\U0001f600"), piece=st.integers(5, 40))
+def test_the_pieces_of_a_long_text_file_are_its_text(tmp_path_factory, text, piece):
+    path = tmp_path_factory.mktemp("long") / "a.txt"
+    path.write_text(text, newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "_WHOLE_BYTES", 20)
+        patch.setattr(readers, "_PIECE_BYTES", piece)
+        pieces = list(readers._read_text(path))
+    assert "".join(pieces) == text
+    assert len(pieces) == 1 or all(len(one.encode()) < 2 * piece for one in pieces)
+    for one in pieces[:-1]:  # no word is cut where there is a place beside it
+        assert one.endswith(("\n", " ")) or not set(one) & {"\n", " "}
+
+
+def test_a_mistake_in_a_long_text_file_has_the_same_place_as_in_a_short_one(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a line\n" * 50 + b"caf\xe9\n" + b"a line\n" * 50)
+    with pytest.raises(ValueError, match="byte 0xe9 at offset 353, line 51") as whole:
+        read(path)
+    monkeypatch.setattr(readers, "_WHOLE_BYTES", 20)
+    monkeypatch.setattr(readers, "_PIECE_BYTES", 30)
+    with pytest.raises(ValueError) as in_pieces:
+        read(path)
+    assert str(in_pieces.value) == str(whole.value)
 
 
 def test_parquet(tmp_path):

@@ -59,6 +59,11 @@ def test_score_scatter_draws_each_answer():
     assert wrong.get_offsets().tolist() == [[0.4, 0.125]]
 
 
+def test_flaw_bars_of_no_kinds_are_empty():
+    axes = figures.flaw_bars({"one": {}, "two": {}})
+    assert texts(axes.get_yticklabels()) == []
+
+
 def test_flaw_bars_draw_each_kind_of_each_model():
     axes = figures.flaw_bars(
         {

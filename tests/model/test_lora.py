@@ -262,6 +262,12 @@ def test_an_adapter_that_does_not_fit_leaves_the_model_as_it_was(tmp_path):
         ("peft_type", "IA3", "only peft_type 'LORA'"),
         ("use_dora", True, "use_dora=True; only False"),
         ("bias", "all", "bias='all'; only 'none'"),
+        ("init_lora_weights", "pissa", "init_lora_weights='pissa'; only True"),  # belongs to a changed base
+        (
+            "alora_invocation_tokens",
+            [1, 2],
+            "alora_invocation_tokens=.*; only None",
+        ),  # works after some tokens only
         ("target_modules", "all-linear", "only a list of names"),
         ("r", 0, "rank is 0"),
     ],

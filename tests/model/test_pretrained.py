@@ -126,7 +126,7 @@ def test_an_index_may_name_only_weights_beside_it(folder: Path, name: str) -> No
         ('{"weight_map": {"a": 3}}', "has no weight_map"),
         ('{"weight_map": {"a": "part-7.safetensors"}}', "holds no part-7.safetensors; give the folder that"),
         ('{"weight_map": {"a": "part-0.safetensors"}}', "lack a (1 missing in all); restore them"),
-        ('{"weight_map": {}}', "is missing in the file"),
+        ('{"weight_map": {}}', "0 weights are too few for 3 layers; restore both files together"),
         ("{", "not valid JSON"),
     ],
 )

@@ -62,12 +62,18 @@ def test_probabilities_of_bfloat16_and_infinite_logits() -> None:
     assert sampling_probs(logits, 0.7).sum().item() == pytest.approx(1.0)
 
 
+def draw(logits, temperature: float, generator, top_k=None, top_p=None) -> torch.Tensor:
+    """One token for each row."""
+    rows = range(len(logits))
+    return sampling._draw(logits, temperature, top_k, top_p, sampling.Draws(generator, len(rows), rows), rows)
+
+
 @pytest.mark.parametrize(("top_k", "top_p"), [(None, None), (5, None), (None, 0.8), (6, 0.9)])
 def test_drawn_frequencies_follow_the_probabilities(top_k: int | None, top_p: float | None) -> None:
     n = 40_000
     logits = torch.randn(12, generator=torch.Generator().manual_seed(2)) * 1.5
     probs = sampling_probs(logits, 0.8, top_k, top_p).double()
-    draws = sampling._draw(logits.expand(n, 12), 0.8, top_k, top_p, torch.Generator().manual_seed(3))
+    draws = draw(logits.expand(n, 12), 0.8, torch.Generator().manual_seed(3), top_k, top_p)
     counts = torch.bincount(draws, minlength=12).double()
     assert not counts[probs == 0].any()
     kept = probs > 0
@@ -80,7 +86,7 @@ def test_the_ends_of_the_random_numbers_draw_possible_tokens(monkeypatch: pytest
     logits = torch.tensor([[-torch.inf, 0.1, 0.7, -torch.inf]]).repeat(2, 1)
     ends = torch.tensor([[0.0], [1.0 - 2**-24]])  # the least and greatest that torch.rand gives
     monkeypatch.setattr(sampling.torch, "rand", lambda *size, generator: ends)
-    assert sampling._draw(logits, 1.0, None, None, torch.Generator()).tolist() == [1, 2]
+    assert draw(logits, 1.0, torch.Generator()).tolist() == [1, 2]
 
 
 def slow_greedy(model, prompt: list[int], n: int) -> list[int]:
@@ -157,7 +163,7 @@ def every_row_to_the_end(model, prompts: list[list[int]], n: int, temperature: f
     for _ in range(n):
         with torch.no_grad():
             logits = torch.stack([model(torch.tensor([text]))[0, -1] for text in texts])
-        tokens = sampling._draw(logits, temperature, None, None, generator).tolist()
+        tokens = draw(logits, temperature, generator).tolist()
         for text, token in zip(texts, tokens):
             text.append(token)
     return [text[len(prompt) :] for text, prompt in zip(texts, prompts)]
@@ -177,6 +183,21 @@ def test_leaving_ended_rows_out_changes_nothing(
     assert len(set(map(len, expected))) > 3
     generator = torch.Generator().manual_seed(6)
     assert generate(model, prompts, 11, temperature, stop=stop, generator=generator) == expected
+
+
+@pytest.mark.parametrize("n", [2, 3, 20])
+def test_a_share_of_the_prompts_is_continued_as_beside_the_others(make_model, n: int) -> None:
+    model = make_model()
+    prompts = [*PROMPTS, [9, 4, 4, 1, 2, 50, 6], [8] * 13, [40, 2], [3]]
+
+    def continued(share: tuple[int, int]) -> list[list[int]]:
+        generator = torch.Generator().manual_seed(6)
+        return generate(model, prompts, 8, 1.0, stop=[5, 9, 20, 33], generator=generator, share=share)
+
+    whole = continued((0, 1))
+    assert len(set(map(len, whole))) > 2
+    for rank in range(n):
+        assert continued((rank, n)) == whole[rank::n]
 
 
 def test_ended_rows_are_not_computed(make_model, monkeypatch: pytest.MonkeyPatch) -> None:

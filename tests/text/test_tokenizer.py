@@ -178,6 +178,18 @@ def test_the_plain_encoder_is_the_same(tokenizer, text):
     assert tokenizer.encode_plain(text) == tokenizer.encode(text)
 
 
+@given(texts)
+def test_ids_as_an_array_are_the_same(tokenizer, text):
+    for typed in (text, f"{text}<|end|>"):
+        assert tokenizer.encode_to_numpy(typed).tolist() == tokenizer.encode(typed)
+        assert tokenizer.encode_to_numpy(typed).dtype == "uint32"
+
+
+def test_control_tokens_in_text_are_text_as_an_array_too(tokenizer):
+    text = "a<|end|>b" + " " * 600_000
+    assert tokenizer.encode_to_numpy(text).tolist() == tokenizer.encode(text)
+
+
 def test_the_plain_encoder_is_the_same_on_real_text(tokenizer):
     ids = tokenizer.encode(REAL_TEXT)
     assert ids == tokenizer.encode_plain(REAL_TEXT)

@@ -1,0 +1,158 @@
+"""Kill the course again and again while it trains, and see whether anything is lost.
+
+    python benchmarks/kill_trial.py [--passes 4] [--kills 9] [--seed 0] [--preset smoke]
+
+The whole graph is trained once undisturbed. Then, for each pass, it is trained into a fresh folder by a program that
+is killed (SIGKILL, which no program can catch) after a random time and started again, `--kills` times, and then left to
+end. At last every file of every artifact is compared with the undisturbed run's, byte by byte; of the logs, summaries
+and model cards everything but the times. One thread, on the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from common import machine, versions
+
+from minillm.files import sha256_file, write_json
+
+RESULTS = Path(__file__).parent / "results"
+MEAN_SECONDS = 6.0  # of the time between a program's first line and the kill
+TIMES = re.compile(r"seconds|^sha256$|^files$|checksum")  # keys whose values differ from run to run
+
+
+def command(preset: str, out: Path) -> list[str]:
+    """The program that trains the graph."""
+    return [sys.executable, "-m", "minillm", "run", "--preset", preset, "--out", str(out), "--threads", "1"]
+
+
+def undisturbed(preset: str, out: Path) -> float:
+    """Train the graph to its end; the seconds it took."""
+    started = time.perf_counter()
+    subprocess.run(command(preset, out), check=True, capture_output=True, env=environment())
+    return time.perf_counter() - started
+
+
+def environment() -> dict[str, str]:
+    """Nothing is compiled, and no bar is drawn."""
+    return os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def killed(preset: str, out: Path, seconds: float) -> dict[str, Any] | None:
+    """Start the program and kill it so many seconds after it began to work; None where it ended before."""
+    log = out / "stderr.txt"
+    out.mkdir(parents=True, exist_ok=True)
+    with open(log, "w") as stderr:
+        program = subprocess.Popen(
+            command(preset, out), stdout=subprocess.DEVNULL, stderr=stderr, env=environment()
+        )
+        while program.poll() is None and ": training in" not in log.read_text():
+            time.sleep(0.02)
+        try:
+            program.wait(seconds)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+    stages = re.findall(r"^(\w+): training in", log.read_text(), re.M)
+    log.unlink()
+    if program.returncode == 0:
+        return None
+    if program.returncode != -9:
+        raise SystemExit(f"the program ended with {program.returncode}")
+    stage = stages[-1]
+    kept = sorted(path.stem for path in out.glob(f"*/{stage}-*/**/step-*.json"))
+    return {"stage": stage, "after_seconds": round(seconds, 2), "checkpoint": kept[-1] if kept else None}
+
+
+def contents(root: Path) -> dict[str, Any]:
+    """By path below the root, what must be the same: the digest of a file, or what a log says apart from times."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if path.is_dir() or name.endswith(".lock"):
+            continue
+        if path.suffix == ".jsonl":
+            found[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
+        elif path.name == "summary.json":
+            found[name] = timeless(json.loads(path.read_text()))
+        elif path.name == "README.md":
+            found[name] = [line for line in path.read_text().splitlines() if "seconds" not in line]
+        else:
+            found[name] = sha256_file(path)
+    return found
+
+
+def timeless(value: Any) -> Any:
+    """A JSON value without the entries that hold times, or digests of files that do."""
+    if isinstance(value, dict):
+        return {key: timeless(inner) for key, inner in value.items() if not TIMES.search(key)}
+    return value
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--passes", type=int, default=4, help="graphs that are trained under fire")
+    parser.add_argument("--kills", type=int, default=9, help="kills in each")
+    parser.add_argument("--seed", type=int, default=0, help="decides the moments")
+    parser.add_argument("--preset", default="smoke", help="what is trained")
+    options = parser.parse_args()
+    die, rows, same = random.Random(options.seed), [], True
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = undisturbed(options.preset, Path(folder) / "whole")
+        expected = contents(Path(folder) / "whole")
+        print(f"undisturbed: {seconds:.0f} s, {len(expected)} files", flush=True)
+        for number in range(options.passes):
+            out, kills = Path(folder) / str(number), []
+            while len(kills) < options.kills:
+                found = killed(options.preset, out, die.expovariate(1 / MEAN_SECONDS))
+                if found is None:
+                    break
+                kills.append(found)
+                print(f"pass {number + 1}, kill {len(kills)}: {found}", flush=True)
+            undisturbed(options.preset, out)
+            got = contents(out)
+            differing = sorted(
+                name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name)
+            )
+            for kill in kills:
+                mine = [name for name in differing if f"/{kill['stage']}-" in name]
+                rows.append({"pass": number + 1, **kill, "identical": not mine})
+            same &= not differing
+            print(f"pass {number + 1}: {len(kills)} kills, differing: {differing or 'none'}", flush=True)
+    print(
+        "\n| pass | killed in | seconds after start | newest checkpoint | end identical |\n|---|---|---|---|---|"
+    )
+    for row in rows:
+        identical = "yes" if row["identical"] else "NO"
+        print(
+            f"| {row['pass']} | {row['stage']} | {row['after_seconds']} | {row['checkpoint'] or '-'} | {identical} |"
+        )
+    print(f"{len(rows)} kills, {sum(row['identical'] for row in rows)} with an identical end")
+    write_json(
+        RESULTS / "kills.json",
+        {
+            "machine": machine(),
+            "versions": versions("minillm-course", "torch"),
+            "command": f"python benchmarks/kill_trial.py --passes {options.passes} --kills {options.kills} "
+            f"--seed {options.seed} --preset {options.preset}",
+            "rows": rows,
+        },
+    )
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""A corpus as token ids on disk: tokenized once, a block of documents at a time, and read through memory maps.
+
+A folder of shards holds the same array as `TokenDocuments` in memory, `eot doc eot doc eot`, cut between documents
+into files of nothing but ids, 2 bytes each (4 with more than 65,536 ids), the lower byte first. Beside each
+`shard-00000.bin` stands a JSON file with its sizes and its checksum, written last; `index.json`, written when all are
+there, says how many there are, and of how many bytes an id.
+
+Where blocks end depends on the text alone, so any number of workers writes the same files. What is in memory at a time
+is a few blocks of text. A run that was cut off goes on with the first missing block, and a damaged shard is written
+again; both read the corpus again from its beginning, which costs little beside tokenizing it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from minillm.data.batches import TokenDocuments
+from minillm.files import read_json, sha256_bytes, sha256_file, write_atomic, write_json
+from minillm.text.tokenizer import Tokenizer
+
+__all__ = ["Concatenated", "open_shards", "write_shards"]
+
+FORMAT = 1
+INDEX = "index.json"
+BLOCK_CHARACTERS = 1 << 23  # of text in a shard, about
+_WAITING_BLOCKS = 1  # beside those that the workers have
+
+_log = logging.getLogger("minillm")
+
+
+class Concatenated:
+    """Arrays one after another that look like one, without being copied together.
+
+    >>> both = Concatenated([np.array([1, 2]), np.array([3, 4])])
+    >>> len(both), both[1:3].tolist()
+    (4, [2, 3])
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        self.parts = parts
+        self.ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the parts."""
+        return self.parts[0].dtype
+
+    def __getitem__(self, span: slice) -> np.ndarray:
+        """The elements from `span.start` to before `span.stop`, both from 0 to the length."""
+        first = int(np.searchsorted(self.ends, span.start, side="right"))
+        pieces, begin = [], span.start
+        for number in range(first, len(self.parts)):
+            before = int(self.ends[number]) - len(self.parts[number])
+            pieces.append(self.parts[number][begin - before : span.stop - before])
+            begin = int(self.ends[number])
+            if begin >= span.stop:
+                break
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [self.parts[0][:0]])
+
+
+def write_shards(
+    texts: Iterable[str],
+    tokenizer: Tokenizer,
+    folder: str | Path,
+    *,
+    workers: int | None = None,
+    block_characters: int = BLOCK_CHARACTERS,
+    progress: bool = False,
+) -> None:
+    """Tokenize documents into a folder, except for what is there already and whole.
+
+    Two programs that want the same folder write it once: the second waits.
+
+    Args:
+        texts: the documents, always the same ones in the same order for one folder; they are read only where something
+            is missing.
+        tokenizer: gives the ids.
+        folder: gets the shards; its name should tell what corpus and tokenizer they are from.
+        workers: blocks that are tokenized at a time; None: as many as there are cores, up to 8.
+        block_characters: a shard ends with the first document that fills it up to so many characters.
+        progress: whether to show a progress bar.
+    Raises:
+        ValueError: there are no documents; those of the corpus.
+        OSError: the disk is full, or the folder cannot be written; what is there already stays.
+    """
+    folder = Path(folder)
+    workers = workers or min(8, os.cpu_count() or 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(folder.name + ".lock")):
+        good = _good_shards(folder)
+        if _complete(folder, good):
+            return
+        n_shards = n_documents = n_tokens = 0
+        for number, facts in _written(texts, tokenizer, folder, workers, block_characters, good, progress):
+            n_shards, n_documents, n_tokens = (
+                number + 1,
+                n_documents + facts["documents"],
+                n_tokens + facts["tokens"],
+            )
+        if not n_documents:
+            raise ValueError("there are no documents to train on; give a corpus with at least one document")
+        index = {
+            "format": FORMAT,
+            "shards": n_shards,
+            "documents": n_documents,
+            "tokens": n_tokens,
+            "bytes_per_id": _dtype(tokenizer).itemsize,
+        }
+        write_json(folder / INDEX, index)
+
+
+def open_shards(folder: str | Path, end_of_text_id: int) -> TokenDocuments:
+    """The documents in a folder that `write_shards` has filled; their ids stay on disk.
+
+    Raises:
+        ValueError: shards are missing.
+    """
+    folder = Path(folder)
+    index = _index(folder)
+    files = [_tokens_file(folder, number) for number in range(index["shards"] if index else 0)]
+    if not files or not all(file.is_file() and file.stat().st_size for file in files):
+        raise ValueError(f"the tokens in {folder} are not complete; run the same command again to write them")
+    maps = [np.memmap(file, dtype=f"<u{index['bytes_per_id']}", mode="r") for file in files]
+    start = np.array([end_of_text_id], dtype=maps[0].dtype)
+    ends = [np.flatnonzero(tokens == end_of_text_id) for tokens in maps]
+    firsts = 1 + np.cumsum([0, *(len(tokens) for tokens in maps[:-1])])
+    offsets = [ends_of_one + first for ends_of_one, first in zip(ends, firsts, strict=True)]
+    return TokenDocuments.from_arrays(
+        Concatenated([start, *maps]), np.concatenate([[0], *offsets]), end_of_text_id
+    )
+
+
+def _written(
+    texts: Iterable[str],
+    tokenizer: Tokenizer,
+    folder: Path,
+    workers: int,
+    block_characters: int,
+    good: dict[int, dict[str, Any]],
+    progress: bool,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and facts of each shard, in order, as they are written or found."""
+    waiting: deque[tuple[int, int, Future]] = deque()
+    bar = tqdm(unit="B", unit_scale=True, desc="tokenizing", disable=not progress)
+    with ThreadPoolExecutor(workers) as pool, bar:
+
+        def next_one() -> tuple[int, dict[str, Any]]:
+            number, size, future = waiting.popleft()
+            facts = future.result()
+            bar.update(size)
+            return number, facts
+
+        try:
+            for number, block in enumerate(_blocks(texts, block_characters)):
+                facts = good.get(number)
+                if facts is not None and facts["documents"] == len(block):
+                    future: Future = Future()
+                    future.set_result(facts)
+                else:
+                    future = pool.submit(_write_shard, block, tokenizer, folder, number)
+                waiting.append((number, sum(map(len, block)), future))
+                del block
+                if len(waiting) > workers + _WAITING_BLOCKS - 1:
+                    yield next_one()
+            while waiting:
+                yield next_one()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _blocks(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
+    """The documents in groups of about so many characters."""
+    block, size = [], 0
+    for text in texts:
+        block.append(text)
+        size += len(text)
+        if size >= characters:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
+def _write_shard(block: list[str], tokenizer: Tokenizer, folder: Path, number: int) -> dict[str, Any]:
+    """Tokenize a block and write it; the shard's facts."""
+    dtype = _dtype(tokenizer)
+    end = np.array([tokenizer.end_of_text_id], dtype=dtype)
+    pieces: list[np.ndarray] = []
+    for text in block:
+        pieces += [tokenizer.encode_to_numpy(text).astype(dtype), end]
+    tokens = np.concatenate(pieces)
+    content = tokens.tobytes()
+    write_atomic(_tokens_file(folder, number), content)
+    facts = {"documents": len(block), "tokens": len(tokens), "sha256": sha256_bytes(content)}
+    write_json(_facts_file(folder, number), facts)
+    return facts
+
+
+def _dtype(tokenizer: Tokenizer) -> np.dtype:
+    return np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
+
+
+def _tokens_file(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05}.bin"
+
+
+def _facts_file(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05}.json"
+
+
+def _good_shards(folder: Path) -> dict[int, dict[str, Any]]:
+    """The facts of the shards that are there and match their checksums; others are named."""
+    good = {}
+    for path in sorted(folder.glob("shard-*.json")):
+        facts, tokens = _read(path), path.with_suffix(".bin")
+        if facts and tokens.is_file() and sha256_file(tokens) == facts.get("sha256"):
+            good[int(path.stem.removeprefix("shard-"))] = facts
+        else:
+            _log.warning("%s in %s is damaged: it is written again", path.stem, folder)
+    return good
+
+
+def _complete(folder: Path, good: dict[int, dict[str, Any]]) -> bool:
+    """Whether the index is there and so is every shard it tells of."""
+    index = _index(folder)
+    return bool(index) and set(good) == set(range(index["shards"]))
+
+
+def _index(folder: Path) -> dict[str, Any] | None:
+    """What the index says; None where it is missing, damaged, or not what this package writes."""
+    index = _read(folder / INDEX)
+    if index is None or index.get("format") != FORMAT or index.get("bytes_per_id") not in (2, 4):
+        return None
+    shards = index.get("shards")
+    return index if isinstance(shards, int) and 0 < shards <= len(list(folder.iterdir())) else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where the file is missing or damaged."""
+    try:
+        value = read_json(path)
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
