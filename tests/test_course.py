@@ -269,9 +269,13 @@ def test_parameter_count_of_the_smoke_preset():
 
 def test_the_environment_has_the_last_word(monkeypatch):
     monkeypatch.setenv("MINILLM_PRESET", "smoke")
-    assert choose_preset() == "smoke" and Course().preset.name == "smoke" and Course("cpu").preset.name == "cpu"
+    assert (
+        choose_preset() == "smoke" and Course().preset.name == "smoke" and Course("cpu").preset.name == "cpu"
+    )
     monkeypatch.setenv("MINILLM_PRESET", "huge")
-    with pytest.raises(ValueError, match="MINILLM_PRESET is 'huge'; choose one of smoke, cpu, colab, gpu, or unset"):
+    with pytest.raises(
+        ValueError, match="MINILLM_PRESET is 'huge'; choose one of smoke, cpu, colab, gpu, or unset"
+    ):
         Course()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,9 @@ import minillm
 from minillm.artifact import Artifact
 from minillm.course import Course
 from minillm.data.example import write_example
+from minillm.model.gpt import GPT
 
+PAGE = Path(__file__).parents[1] / "book" / "scale.md"
 STAGES = ("base", "sft", "reward", "ppo", "lora")
 # Few steps, and data of one's own, so that no time is spent on the judge. AdamW divides a gradient by its own size, so
 # that of gradients that cancel to almost nothing the rounding is scaled up to whole steps: the differences grow with
@@ -70,19 +73,18 @@ def by_two(alone: Path, place: Path, how: str) -> dict[str, float]:
         shutil.rmtree(folder(place / stage, stage))
     script = place / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
+    torchrun(2, script, how, place)
+    return {stage: difference(*(weights(root, stage) for root in (alone, place / stage))) for stage in STAGES}
+
+
+def torchrun(processes: int, *command: str | Path) -> None:
+    """Run a program in so many processes."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(minillm.__file__).parents[1])}
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node=2",
-        f"--master-port={free_port()}",
-    ]
+    start = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--master-port={free_port()}"]
     run = subprocess.run(
-        [*torchrun, script, how, place], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *start, *command], env=environment, capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stderr[-4000:]
-    return {stage: difference(*(weights(root, stage) for root in (alone, place / stage))) for stage in STAGES}
 
 
 def folder(root: Path, stage: str) -> Path:
@@ -101,7 +103,6 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> 
 
 def test_two_processes_equal_one_in_every_stage(alone, tmp_path):
     differences = by_two(alone, tmp_path, "synchronised")
-    print(differences)
     assert max(differences.values()) < 1e-5, differences
     figures = [Artifact(folder(root, "ppo")).figures for root in (alone, tmp_path / "ppo")]
     for name in (
@@ -118,8 +119,21 @@ def test_two_processes_equal_one_in_every_stage(alone, tmp_path):
 
 def test_without_synchronisation_they_would_not(alone, tmp_path):
     differences = by_two(alone, tmp_path, "bypassed")
-    print(differences)
     assert min(differences.values()) > 1e-4, differences
+
+
+def test_the_pages_program_for_a_sharded_model_trains_the_same_with_two_processes(tmp_path):
+    """FSDP2, as in the page about scale; what it writes is read by `GPT.from_pretrained`."""
+    (program,) = re.findall(
+        r"^```python\n(# fsdp.py\n.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S
+    )
+    (tmp_path / "fsdp.py").write_text(program)
+    models = []
+    for n in (1, 2):
+        torchrun(n, tmp_path / "fsdp.py", tmp_path / str(n))
+        models.append(GPT.from_pretrained(tmp_path / str(n)).state_dict())
+    assert difference(*models) < 1e-5
+    assert difference(models[0], GPT(GPT.from_pretrained(tmp_path / "1").config, 0).state_dict()) > 1e-3
 
 
 def free_port() -> int:

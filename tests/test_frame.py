@@ -38,6 +38,7 @@ FLOORS = {
     "evaluate": 4,
     "export": 4,
     "presets": 5,
+    "costs": 5,
     "graph": 5,
     "course": 5,
     "figures": 6,

@@ -18,6 +18,7 @@ __all__ = [
     "kl_penalty",
     "masked_mean",
     "policy_loss",
+    "token_rewards",
     "value_loss",
     "whiten",
 ]
@@ -78,6 +79,38 @@ def kl_penalty(log_probs: Tensor, log_probs_ref: Tensor, kind: str = "k1") -> Te
     if kind == "k3":  # expm1: exp(x) - 1 would lose all digits where the policies are nearly the same
         return torch.expm1(-difference) + difference
     raise ValueError(f"kind is {kind!r}; choose one of {', '.join(KL_KINDS)}")
+
+
+def token_rewards(
+    scores: Tensor,
+    ended: Tensor,
+    log_probs: Tensor,
+    log_probs_ref: Tensor,
+    action_mask: Tensor,
+    kl_coef: float,
+    missing_end_penalty: float = 0.0,
+) -> Tensor:
+    """The reward of each action: its share of the KL penalty, and on the last action the score of the answer.
+
+    Args:
+        scores: (batch,) of the reward model.
+        ended: (batch,) whether the answer has its end token.
+        log_probs: (batch, time) of the actions, under the policy.
+        log_probs_ref: (batch, time) under the reference.
+        action_mask: (batch, time) True on actions.
+        kl_coef: what a nat of distance costs.
+        missing_end_penalty: what an answer without an end costs.
+
+    Returns:
+        (batch, time), 0 where there is no action.
+
+    Reference: Ziegler et al. 2019, "Fine-tuning language models from human preferences", section 2.
+    """
+    rewards = torch.where(action_mask, -kl_coef * kl_penalty(log_probs, log_probs_ref), 0.0)
+    columns = torch.arange(action_mask.shape[1], device=action_mask.device)
+    last = (action_mask * columns).argmax(dim=1, keepdim=True)
+    final = torch.where(ended, scores, scores - missing_end_penalty)[:, None]
+    return rewards.scatter_add(1, last, torch.where(action_mask.gather(1, last), final, 0.0))
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,94 @@
+"""What training costs: tokens, floating-point operations, and hours on a machine, calculated before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minillm.model.config import GPTConfig
+from minillm.presets import Preset
+
+__all__ = ["MACHINES", "Machine", "n_parameters", "stage_flops", "stage_tokens", "token_flops"]
+
+_ANSWERS = 4  # to a prompt, for the reward model
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine, and how much of it a run can be expected to use."""
+
+    peak: float  # operations a second in the precision that is used, all GPUs together
+    used: float  # share of that which a run is expected to reach (model-FLOPs utilisation)
+
+    def hours(self, flops: float) -> float:
+        """Hours that so many operations take."""
+        return flops / (self.peak * self.used) / 3600
+
+
+# Peaks of dense matrix products as NVIDIA's data sheets give them (T4: fp16; A100 and H100 SXM: bf16). The shares are
+# assumptions: what well-kept code for small models reaches (nanoGPT's own figure for 124 M on an A100 is about 0.4); on
+# eight GPUs a tenth goes to the gradients' way between them. A T4 has little memory bandwidth.
+MACHINES = {
+    "T4": Machine(65e12, 0.2),
+    "A100": Machine(312e12, 0.4),
+    "H100": Machine(989e12, 0.35),
+    "8 x H100": Machine(8 * 989e12, 0.35 * 0.9),
+}
+
+
+def n_parameters(config: GPTConfig) -> int:
+    """Weights of a model of this shape, the tied embedding counted once.
+
+    >>> n_parameters(GPTConfig(vocab_size=50_257, n_layer=12, n_head=12, d_model=768, d_ff=2048)) // 10**6
+    123
+    """
+    width = config.head_width
+    attention = config.d_model * width * 2 * (config.n_head + config.n_kv_head) + 2 * width * config.qk_norm
+    block = attention + 3 * config.d_model * config.d_ff + 2 * config.d_model
+    embedding = config.vocab_size * config.d_model * (1 if config.tie_embeddings else 2)
+    return embedding + config.n_layer * block + config.d_model
+
+
+def token_flops(config: GPTConfig, context: int | None = None) -> float:
+    """Operations of the forward pass for one token; training takes three times as many.
+
+    Two for each weight that the token is multiplied with, and four for each channel and token in the context, in every
+    block: scores and weighted sum of attention, which are counted for the whole context, as is usual.
+
+    Args:
+        config: the model's shape.
+        context: tokens of a row; None: the whole context.
+
+    Reference: Kaplan et al. 2020, section 2.1; Chowdhery et al. 2022 (PaLM), appendix B.
+    """
+    context = config.context_length if context is None else context
+    width = config.head_width
+    block = config.d_model * width * 2 * (config.n_head + config.n_kv_head) + 3 * config.d_model * config.d_ff
+    weights = config.n_layer * block + config.vocab_size * config.d_model
+    return 2.0 * weights + 4.0 * config.n_layer * config.n_head * width * context
+
+
+def stage_tokens(preset: Preset) -> dict[str, int]:
+    """Tokens that each stage computes, padding included; answers are counted as if each filled the context.
+
+    For PPO and the reward model that is an upper bound. That little data may end a stage early is not seen.
+    """
+    context = preset.base.model.context_length
+    lora = preset.lora.training
+    return {
+        "base": preset.base.fit.steps * preset.base.rows * context,
+        "sft": preset.sft.fit.steps * preset.sft.rows * context,
+        "reward": preset.reward.fit.steps * preset.reward.prompts * _ANSWERS * context,
+        "ppo": preset.ppo.iterations * preset.ppo.prompts * context,
+        "lora": 2 * lora.fit.steps * lora.rows * context,
+    }
+
+
+def stage_flops(preset: Preset) -> dict[str, float]:
+    """Operations of each stage's training: three forward passes for each token, and for PPO what its four models do.
+
+    A PPO answer is sampled (1), read by policy, reference, critic and reward model (4), and learned from by policy and
+    critic (6 for each pass over the answers). Sampling the answers for the reward model and tests are not counted.
+    """
+    forward = token_flops(preset.base.model)
+    factors = dict.fromkeys(("base", "sft", "reward", "lora"), 3) | {"ppo": 5 + 6 * preset.ppo.epochs}
+    return {stage: factors[stage] * forward * tokens for stage, tokens in stage_tokens(preset).items()}
