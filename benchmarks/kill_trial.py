@@ -1,11 +1,12 @@
 """Kill the course again and again while it trains, and see whether anything is lost.
 
-    python benchmarks/kill_trial.py [--passes 4] [--kills 9] [--seed 0] [--preset smoke]
+    python benchmarks/kill_trial.py [--passes 6] [--seed 0] [--preset smoke]
 
 The whole graph is trained once undisturbed. Then, for each pass, it is trained into a fresh folder by a program that
-is killed (SIGKILL, which no program can catch) after a random time and started again, `--kills` times, and then left to
-end. At last every file of every artifact is compared with the undisturbed run's, byte by byte; of the logs, summaries
-and model cards everything but the times. One thread, on the CPU.
+is killed (SIGKILL, which no program can catch) once in each stage, at a random moment of the time that the stage
+takes, started again after each kill, and left to end after the last. At last every file of every artifact is compared
+with the undisturbed run's, byte by byte; of the logs, summaries and model cards everything but the times. One thread,
+on the CPU.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from common import machine, versions
 from minillm.files import sha256_file, write_json
 
 RESULTS = Path(__file__).parent / "results"
-MEAN_SECONDS = 6.0  # of the time between a program's first line and the kill
 TIMES = re.compile(r"seconds|^sha256$|^files$|checksum")  # keys whose values differ from run to run
 
 
@@ -36,11 +36,23 @@ def command(preset: str, out: Path) -> list[str]:
     return [sys.executable, "-m", "minillm", "run", "--preset", preset, "--out", str(out), "--threads", "1"]
 
 
-def undisturbed(preset: str, out: Path) -> float:
-    """Train the graph to its end; the seconds it took."""
-    started = time.perf_counter()
-    subprocess.run(command(preset, out), check=True, capture_output=True, env=environment())
-    return time.perf_counter() - started
+def undisturbed(preset: str, out: Path) -> dict[str, float]:
+    """Train the graph to its end; the seconds that each stage took, with its tests."""
+    seconds: dict[str, float] = {}
+    program = subprocess.Popen(
+        command(preset, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    before, stage = 0.0, None
+    for line in program.stderr or ():
+        if found := re.match(r"(\w+): training in", line):
+            if stage is not None:
+                seconds[stage] = time.perf_counter() - before
+            before, stage = time.perf_counter(), found[1]
+    if program.wait():
+        raise SystemExit(f"the program ended with {program.returncode}")
+    if stage is not None:
+        seconds[stage] = time.perf_counter() - before
+    return seconds
 
 
 def environment() -> dict[str, str]:
@@ -48,15 +60,15 @@ def environment() -> dict[str, str]:
     return os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 
 
-def killed(preset: str, out: Path, seconds: float) -> dict[str, Any] | None:
-    """Start the program and kill it so many seconds after it began to work; None where it ended before."""
+def killed(preset: str, out: Path, stage: str, seconds: float) -> dict[str, Any] | None:
+    """Start the program and kill it so many seconds after it began with a stage; None where it ended before."""
     log = out / "stderr.txt"
     out.mkdir(parents=True, exist_ok=True)
     with open(log, "w") as stderr:
         program = subprocess.Popen(
             command(preset, out), stdout=subprocess.DEVNULL, stderr=stderr, env=environment()
         )
-        while program.poll() is None and ": training in" not in log.read_text():
+        while program.poll() is None and f"{stage}: training in" not in log.read_text():
             time.sleep(0.02)
         try:
             program.wait(seconds)
@@ -69,9 +81,8 @@ def killed(preset: str, out: Path, seconds: float) -> dict[str, Any] | None:
         return None
     if program.returncode != -9:
         raise SystemExit(f"the program ended with {program.returncode}")
-    stage = stages[-1]
-    kept = sorted(path.stem for path in out.glob(f"*/{stage}-*/**/step-*.json"))
-    return {"stage": stage, "after_seconds": round(seconds, 2), "checkpoint": kept[-1] if kept else None}
+    kept = sorted(path.stem for path in out.glob(f"*/{stages[-1]}-*/**/step-*.json"))
+    return {"stage": stages[-1], "after_seconds": round(seconds, 2), "checkpoint": kept[-1] if kept else None}
 
 
 def contents(root: Path) -> dict[str, Any]:
@@ -104,8 +115,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--passes", type=int, default=4, help="graphs that are trained under fire")
-    parser.add_argument("--kills", type=int, default=9, help="kills in each")
+    parser.add_argument("--passes", type=int, default=6, help="graphs that are trained under fire")
     parser.add_argument("--seed", type=int, default=0, help="decides the moments")
     parser.add_argument("--preset", default="smoke", help="what is trained")
     options = parser.parse_args()
@@ -113,15 +123,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         seconds = undisturbed(options.preset, Path(folder) / "whole")
         expected = contents(Path(folder) / "whole")
-        print(f"undisturbed: {seconds:.0f} s, {len(expected)} files", flush=True)
+        print(f"undisturbed: {sum(seconds.values()):.0f} s, {len(expected)} files", flush=True)
         for number in range(options.passes):
             out, kills = Path(folder) / str(number), []
-            while len(kills) < options.kills:
-                found = killed(options.preset, out, die.expovariate(1 / MEAN_SECONDS))
-                if found is None:
-                    break
-                kills.append(found)
-                print(f"pass {number + 1}, kill {len(kills)}: {found}", flush=True)
+            for stage, duration in seconds.items():
+                found = killed(options.preset, out, stage, die.uniform(0.0, duration))
+                if found is not None:
+                    kills.append(found)
+                    print(f"pass {number + 1}, kill {len(kills)}: {found}", flush=True)
             undisturbed(options.preset, out)
             got = contents(out)
             differing = sorted(
@@ -146,7 +155,7 @@ def main() -> int:
         {
             "machine": machine(),
             "versions": versions("minillm-course", "torch"),
-            "command": f"python benchmarks/kill_trial.py --passes {options.passes} --kills {options.kills} "
+            "command": f"python benchmarks/kill_trial.py --passes {options.passes} "
             f"--seed {options.seed} --preset {options.preset}",
             "rows": rows,
         },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from torch import nn
 from minillm.train.config import FitConfig
 from minillm.train.interrupt import TrainingInterrupted, stop_signal
 from minillm.train.log import Progress
+from minillm.train.prefetch import Prefetched
 from minillm.train.run import BatchSource, TrainingDivergedError, TrainingRun, Validate
 from minillm.train.runtime import Runtime, broadcast_weights, choose_runtime, isolated_randomness
 from minillm.train.step import Loss, language_model_loss
@@ -74,7 +77,10 @@ def fit(
     runtime = runtime or choose_runtime()
     model.to(runtime.device)
     broadcast_weights(model, runtime.world_size)
-    with isolated_randomness(config.seed + runtime.rank, runtime.device):
+    with (
+        isolated_randomness(config.seed + runtime.rank, runtime.device),
+        _ahead(batches, runtime) as batches,
+    ):
         run = TrainingRun(model, batches, config, loss, validate, directory, runtime)
         run.resume()
         run.start_compiler()
@@ -91,6 +97,24 @@ def fit(
         resumed_from=run.resumed_from,
         history=tuple(run.log.lines),
     )
+
+
+def _overlaps(runtime: Runtime) -> bool:
+    """Whether batches can be made while the device computes: on a CPU both would use the same cores."""
+    return runtime.device.type == "cuda"
+
+
+@contextmanager
+def _ahead(batches: BatchSource, runtime: Runtime) -> Iterator[BatchSource]:
+    """The same batches, made ahead where that helps."""
+    if not _overlaps(runtime):
+        yield batches
+        return
+    prefetched = Prefetched(batches, pin=True)
+    try:
+        yield prefetched
+    finally:
+        prefetched.close()
 
 
 def _train(run: TrainingRun, progress: bool) -> None:

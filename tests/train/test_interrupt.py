@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -55,3 +56,31 @@ def test_it_is_a_keyboard_interrupt():
     assert issubclass(TrainingInterrupted, KeyboardInterrupt) and not issubclass(
         TrainingInterrupted, Exception
     )
+
+
+CELL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell of the tests may ignore Ctrl-C
+from minillm import Course
+Course("smoke", {root!r}, progress=False, base={{"fit": {{"steps": 5000}}}}).stage("base")
+"""
+
+
+def test_the_stop_button_of_a_notebook_saves_and_says_how_to_go_on(tmp_path, child_environment):
+    manager = pytest.importorskip("jupyter_client.manager", reason="needs a Jupyter kernel")
+    kernel, client = manager.start_new_kernel(env=child_environment)
+    try:
+        client.execute(CELL.format(root=str(tmp_path)))
+        limit = time.monotonic() + 90
+        while not list(tmp_path.rglob("step-*.json")):
+            assert time.monotonic() < limit
+            time.sleep(0.1)
+        kernel.interrupt_kernel()
+        reply = client.get_shell_msg(timeout=60)["content"]
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    assert reply["ename"] == "TrainingInterrupted"
+    assert "saved in" in reply["evalue"] and "again to go on from there" in reply["evalue"]
+    step = int(reply["evalue"].split("after step ")[1].split()[0])
+    assert list(tmp_path.rglob(f"step-{step:08d}.json"))
