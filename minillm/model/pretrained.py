@@ -89,18 +89,20 @@ def config_from_json(content: Any, source: str = "config.json") -> GPTConfig:
             "install a newer minillm to load it"
         )
     layout = content.get("model_type")
-    if layout not in _LAYOUTS:
+    if not isinstance(layout, str) or layout not in _LAYOUTS:
         raise ValueError(f"{source} has model_type {layout!r}; only {', '.join(_LAYOUTS)} can be loaded")
     missing = [key for key in _NAMES.values() if key not in content]
     if missing:
         raise ValueError(f"{source} lacks {', '.join(missing)}; write it again with save_pretrained")
     rope = content.get("rope_parameters") or content.get("rope_scaling") or {}
+    if not isinstance(rope, dict):
+        raise ValueError(f"{source} describes rotary positions by {rope!r}; it must be an object")
     _check_features(content, rope, source)
     fields = {field: content[key] for field, key in _NAMES.items()}
-    fields["rope_theta"] = float(rope.get("rope_theta", content.get("rope_theta", 10_000.0)))
     try:
+        fields["rope_theta"] = float(rope.get("rope_theta", content.get("rope_theta", 10_000.0)))
         config = GPTConfig(**fields, qk_norm=layout == "qwen3")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{source}: {error}") from error
     if content.get("head_dim") not in (None, config.head_width):
         raise ValueError(
@@ -164,7 +166,8 @@ def is_reward_model(directory: str | Path) -> bool:
 
 def _kind(content: Any) -> str:
     architectures = content.get("architectures") if isinstance(content, dict) else None
-    return CLASSIFIER if str((architectures or [""])[0]).endswith(CLASSIFIER) else LANGUAGE_MODEL
+    first = architectures[0] if isinstance(architectures, list) and architectures else ""
+    return CLASSIFIER if str(first).endswith(CLASSIFIER) else LANGUAGE_MODEL
 
 
 def read_model(
