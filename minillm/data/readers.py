@@ -15,6 +15,7 @@ from minillm.data.rows import (
     CONVERSATION_KEYS,
     PAIR,
     TURNS,
+    key_names,
     parse_comparison,
     parse_conversation,
 )
@@ -244,7 +245,7 @@ def _json_rows(path: Path, keys: Sequence[str], example: str) -> Iterator[tuple[
             if not isinstance(row, dict):
                 raise ValueError(f"{path}, line {number} is a {type(row).__name__}; {expected}")
             if not any(key in row for key in keys):
-                names = ", ".join(json.dumps(key, ensure_ascii=False)[1:-1] for key in row) or "none"
+                names = key_names(row) or "none"
                 wanted = " or ".join(filter(None, (", ".join(map(repr, keys[:-1])), repr(keys[-1]))))
                 raise ValueError(f"{path}, line {number} has no key {wanted}, only {names}; {expected}")
             yield number, row

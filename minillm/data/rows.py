@@ -6,6 +6,7 @@ refused, whether it comes from a file or from the Hugging Face Hub; who calls ad
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = [
     "CONVERSATION_KEYS",
     "PAIR",
     "TURNS",
+    "key_names",
     "parse_comparison",
     "parse_conversation",
 ]
@@ -25,6 +27,15 @@ PAIR = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
 CONVERSATION_KEYS = ("messages", "conversations", "completion")  # a conversation has one of them
 COMPARISON_KEYS = ("chosen", "answers")  # a comparison has one of them
 _SPEAKERS = {"human": "user", "gpt": "assistant"}  # as ShareGPT names them
+
+
+def key_names(row: Mapping[str, Any]) -> str:
+    """The keys of a row for a message, with what a terminal would obey (line ends, escape codes) written out.
+
+    >>> print(key_names({"text": 1, "two\\nlines": 2}))
+    text, two\\nlines
+    """
+    return ", ".join(json.dumps(key, ensure_ascii=False)[1:-1] for key in row)
 
 
 def parse_conversation(row: Mapping[str, Any]) -> list[Message]:
@@ -40,7 +51,7 @@ def parse_conversation(row: Mapping[str, Any]) -> list[Message]:
     key = next((key for key in CONVERSATION_KEYS if row.get(key) is not None), None)
     if key is None:
         raise ValueError(
-            f"there are no messages, only {', '.join(row) or 'nothing'}; write a line such as {TURNS}"
+            f"there are no messages, only {key_names(row) or 'nothing'}; write a line such as {TURNS}"
         )
     messages = _messages(row[key], "assistant" if key == "completion" else None)
     if key == "completion":
