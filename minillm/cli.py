@@ -82,7 +82,8 @@ def _speak_on_stderr() -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its warnings of each retry
     log = logging.getLogger("minillm")
     log.handlers = [logging.StreamHandler(sys.stderr)]
-    log.setLevel(logging.INFO)
+    first = os.environ.get("RANK", "0") == "0"  # torchrun: the other processes would say the same
+    log.setLevel(logging.INFO if first else logging.ERROR)
     package = str(Path(__file__).parent)
 
     def show(message: Warning | str, category: type[Warning], filename: str, *_: Any) -> None:
@@ -180,19 +181,18 @@ def _stages_to_train(
     if stages is not None:
         return [name.strip() for name in stages.split(",")]
     left_out: list[str] = []
+    log = logging.getLogger("minillm")
     if conversations not in (None, "tasks") and preferences is None:
         left_out += ["reward", "ppo"]
-        print(
+        log.info(
             "reward and ppo are left out: the judge knows the built-in tasks only; "
-            "give --preferences, ranked answers to your own prompts, to train them",
-            file=sys.stderr,
+            "give --preferences, ranked answers to your own prompts, to train them"
         )
     if conversations not in (None, "tasks") and domain is None:
         left_out += ["lora"]
-        print(
+        log.info(
             "lora is left out: its help desk belongs to the built-in tasks; "
-            "give --domain, further conversations of your own, to train it",
-            file=sys.stderr,
+            "give --domain, further conversations of your own, to train it"
         )
     return [name for name in STAGES if name not in left_out]
 
