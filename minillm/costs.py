@@ -9,29 +9,28 @@ from minillm.presets import Preset
 
 __all__ = ["MACHINES", "Machine", "n_parameters", "stage_flops", "stage_tokens", "token_flops"]
 
-_ANSWERS = 4  # to a prompt, for the reward model
-
 
 @dataclass(frozen=True)
 class Machine:
     """A machine, and how much of it a run can be expected to use."""
 
     peak: float  # operations a second in the precision that is used, all GPUs together
-    used: float  # share of that which a run is expected to reach (model-FLOPs utilisation)
+    fp32_peak: float  # the same in fp32, which PPO uses
+    used: float  # share of either which a run is expected to reach (model-FLOPs utilisation)
 
-    def hours(self, flops: float) -> float:
+    def hours(self, flops: float, fp32_flops: float = 0.0) -> float:
         """Hours that so many operations take."""
-        return flops / (self.peak * self.used) / 3600
+        return (flops / self.peak + fp32_flops / self.fp32_peak) / self.used / 3600
 
 
-# Peaks of dense matrix products as NVIDIA's data sheets give them (T4: fp16; A100 and H100 SXM: bf16). The shares are
-# assumptions: what well-kept code for small models reaches (nanoGPT's own figure for 124 M on an A100 is about 0.4); on
-# eight GPUs a tenth goes to the gradients' way between them. A T4 has little memory bandwidth.
+# Peaks of dense matrix products as NVIDIA's data sheets give them (T4: fp16; A100 and H100 SXM: bf16; and fp32). The
+# shares are assumptions: what well-kept code for small models reaches (nanoGPT's own figure for 124 M on an A100 is
+# about 0.4); on eight GPUs a tenth goes to the gradients' way between them. A T4 has little memory bandwidth.
 MACHINES = {
-    "T4": Machine(65e12, 0.2),
-    "A100": Machine(312e12, 0.4),
-    "H100": Machine(989e12, 0.35),
-    "8 x H100": Machine(8 * 989e12, 0.35 * 0.9),
+    "T4": Machine(65e12, 8.1e12, 0.2),
+    "A100": Machine(312e12, 19.5e12, 0.4),
+    "H100": Machine(989e12, 67e12, 0.35),
+    "8 x H100": Machine(8 * 989e12, 8 * 67e12, 0.35 * 0.9),
 }
 
 
@@ -70,14 +69,15 @@ def token_flops(config: GPTConfig, context: int | None = None) -> float:
 def stage_tokens(preset: Preset) -> dict[str, int]:
     """Tokens that each stage computes, padding included; answers are counted as if each filled the context.
 
-    For PPO and the reward model that is an upper bound. That little data may end a stage early is not seen.
+    For PPO and the reward model that is an upper bound; of preferences of one's own it is taken that each prompt has
+    two answers. That little data may end a stage early is not seen.
     """
     context = preset.base.model.context_length
-    lora = preset.lora.training
+    lora, answers = preset.lora.training, getattr(preset.preferences, "answers", 2)
     return {
         "base": preset.base.fit.steps * preset.base.rows * context,
         "sft": preset.sft.fit.steps * preset.sft.rows * context,
-        "reward": preset.reward.fit.steps * preset.reward.prompts * _ANSWERS * context,
+        "reward": preset.reward.fit.steps * preset.reward.prompts * answers * context,
         "ppo": preset.ppo.iterations * preset.ppo.prompts * context,
         "lora": 2 * lora.fit.steps * lora.rows * context,
     }

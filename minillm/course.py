@@ -17,7 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 
 from minillm.artifact import SUMMARY, Artifact, write_artifact
@@ -29,7 +28,7 @@ from minillm.graph import STAGES, Stage
 from minillm.presets import PRESETS, Preset, choose_preset
 from minillm.train.checkpoint import Checkpoints
 from minillm.train.run import CHECKPOINT_FOLDER
-from minillm.train.runtime import Runtime, choose_runtime, sum_over_processes
+from minillm.train.runtime import Runtime, choose_runtime, from_main
 
 __all__ = ["STAGES", "Course", "Stage", "default_root"]
 
@@ -193,10 +192,7 @@ class Course:
 
     def _agreed(self, value: bool) -> bool:
         """The first process's value, for all processes of a data-parallel run."""
-        if self.runtime.world_size == 1:
-            return value
-        own = torch.tensor([float(value and self.runtime.is_main)], device=self.runtime.device)
-        return bool(sum_over_processes(own, self.runtime.world_size))
+        return from_main(lambda: value, self.runtime)
 
 
 def default_root() -> Path:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 _CHUNK_BYTES = 1 << 20
+_one_at_a_time = threading.Lock()
 
 
 def write_atomic(path: str | Path, content: bytes | bytearray | memoryview | str) -> Path:
@@ -137,8 +139,9 @@ def _explained(error: OSError, path: Path) -> OSError:
 
 def _umask() -> int:
     """The process's file mode mask; reading it means setting it for a moment."""
-    mask = os.umask(0o022)
-    os.umask(mask)
+    with _one_at_a_time:  # two threads that set and reset it could leave it changed
+        mask = os.umask(0o022)
+        os.umask(mask)
     return mask
 
 

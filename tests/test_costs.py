@@ -47,6 +47,7 @@ def test_every_stage_has_its_tokens_and_operations():
         assert tokens.keys() == flops.keys() == {"base", "sft", "reward", "ppo", "lora"}
         assert flops["base"] == pytest.approx(3 * tokens["base"] * token_flops(preset.base.model))
     assert MACHINES["H100"].hours(989e12 * 0.35 * 3600) == pytest.approx(1.0)
+    assert MACHINES["H100"].hours(0.0, 67e12 * 0.35 * 3600) == pytest.approx(1.0)
 
 
 def test_the_page_tells_these_costs():
@@ -60,7 +61,9 @@ def test_the_page_tells_these_costs():
         preset = PRESETS[name]
         flops = stage_flops(preset)
         later = sum(flops.values()) - flops["base"]
-        hours = [_time(machine.hours(sum(flops.values()))) for machine in MACHINES.values()]
+        hours = [
+            _time(one.hours(sum(flops.values()) - flops["ppo"], flops["ppo"])) for one in MACHINES.values()
+        ]
         assert rows[name] == [
             f"{n_parameters(preset.base.model) / 1e6:.3g} M",
             f"{_large(stage_tokens(preset)['base'] / 1e6, 3)} M",

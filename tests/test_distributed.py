@@ -21,6 +21,7 @@ from minillm.artifact import Artifact
 from minillm.course import Course
 from minillm.data.example import write_example
 from minillm.model.gpt import GPT
+from minillm.train import choose_runtime
 
 PAGE = Path(__file__).parents[1] / "book" / "scale.md"
 STAGES = ("base", "sft", "reward", "ppo", "lora")
@@ -34,7 +35,7 @@ SETTINGS = {
     "sft": {"fit": {"steps": 8, "micro_batch_rows": 2, "learning_rate": 3e-4}},
     "preferences": "harbour/preferences.jsonl",
     "reward": {"fit": {"steps": 13}, "prompts": 89},  # every other batch has one prompt, for two processes
-    "ppo": {"iterations": 2, "prompts": 7, "rows": 3},
+    "ppo": {"iterations": 2, "prompts": 7, "rows": 3, "minibatches": 4},  # of 2, 2, 2 answers and 1
     "domain": "harbour/radio.jsonl",
     "lora": {"training": {"fit": {"steps": 4, "learning_rate": 3e-4}}},
 }
@@ -61,7 +62,8 @@ def alone(tmp_path_factory) -> Path:
     write_example(place / "harbour")
     with contextlib.chdir(place):
         for stage in ("ppo", "lora"):
-            Course("smoke", "alone", progress=False, **SETTINGS).stage(stage)
+            machine = choose_runtime("cpu", "fp32", threads=1, compile=False)
+            Course("smoke", "alone", runtime=machine, progress=False, **SETTINGS).stage(stage)
     return place / "alone"
 
 
@@ -79,7 +81,11 @@ def by_two(alone: Path, place: Path, how: str) -> dict[str, float]:
 
 def torchrun(processes: int, *command: str | Path) -> None:
     """Run a program in so many processes."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(minillm.__file__).parents[1])}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(minillm.__file__).parents[1]),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     start = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--master-port={free_port()}"]
     run = subprocess.run(
         [sys.executable, *start, *command], env=environment, capture_output=True, text=True, timeout=300

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -67,20 +68,30 @@ def run(path: Path, folder: str) -> Outcome:
     try:
         client.execute()
     except Exception as error:  # a cell that takes too long, a kernel that dies
-        outcome.faults.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+        outcome.faults.append(f"{type(error).__name__}: {first_line(str(error))}")
     for number, cell in enumerate(notebook.cells):
         outcome.cells += number > 0 and cell.cell_type == "code"
         for output in cell.get("outputs", ()):
             if output.output_type == "error":
-                if output.ename == "AssertionError":
+                if output.ename == "AssertionError" and raised_by_the_cell(output.traceback):
                     outcome.claims += 1
                 else:
-                    outcome.faults.append(
-                        f"cell {number}: {output.ename}: {output.evalue.splitlines()[0][:200]}"
-                    )
+                    outcome.faults.append(f"cell {number}: {output.ename}: {first_line(output.evalue)}")
     outcome.seconds = time.perf_counter() - started
     outcome.slow.sort(reverse=True)
     return outcome
+
+
+def first_line(text: str) -> str:
+    """The beginning of an error's text, which may be empty."""
+    return (text.strip().splitlines() or ["no text"])[0][:200]
+
+
+def raised_by_the_cell(traceback: list[str]) -> bool:
+    """Whether the innermost frame of a traceback, as IPython prints it, is in a cell and not in a module."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
+    frames = re.findall(r"^(Cell|File) ", plain, re.M)
+    return bool(frames) and frames[-1] == "Cell"
 
 
 def main() -> int:
@@ -102,7 +113,10 @@ def main() -> int:
             "TQDM_DISABLE": "1",
         }
         command = [sys.executable, "-m", "minillm", "run", "--preset", PRESET, "--json"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        trained = subprocess.run(command, capture_output=True, text=True)
+        if trained.returncode:
+            print(trained.stderr[-2000:])
+            return 1
         print(f"preset {PRESET} trained in {time.perf_counter() - started:.0f} s", flush=True)
         notebooks.sort(key=lambda path: -path.stat().st_size)  # roughly the longest first
         with ThreadPoolExecutor(options.jobs) as pool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minillm.data.hub import is_hub_name, stream_rows
-from minillm.data.readers import SUFFIXES, named_files, read_documents
+from minillm.data.readers import PIECE_BYTES, SUFFIXES, is_read_in_pieces, named_files, read_documents
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED, Document, World
 from minillm.files import sha256_bytes, sha256_file
 
@@ -181,12 +181,13 @@ class FileCorpus(Corpus):
         return [sha256_file(path) for path in self.paths]
 
     def settings(self) -> dict[str, Any]:
-        return {
+        settings = {
             "files": self._checksums,
             "share": self.validation_share,
             "max_validation": self.max_validation,
             "key": self.text_key,
         }
+        return settings | ({"pieces": PIECE_BYTES} if any(map(is_read_in_pieces, self.paths)) else {})
 
 
 def _line_end(text: str, border: int) -> int:

@@ -17,7 +17,7 @@ __all__ = ["HubRows", "is_hub_name", "stream_rows"]
 
 _log = logging.getLogger("minillm")
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-_INSTALL = "pip install 'minillm-course[hub]'"
+_INSTALL = "python -m pip install datasets"
 
 
 def is_hub_name(source: str) -> bool:

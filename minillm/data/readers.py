@@ -23,10 +23,12 @@ from minillm.files import sha256_file
 from minillm.text.chat import Message
 
 __all__ = [
+    "PIECE_BYTES",
     "ROW_SUFFIXES",
     "SUFFIXES",
     "FileRows",
     "find_files",
+    "is_read_in_pieces",
     "named_files",
     "read_comparisons",
     "read_conversations",
@@ -35,7 +37,7 @@ __all__ = [
 
 SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
 ROW_SUFFIXES = (".jsonl",)  # of conversations and comparisons
-_WHOLE_BYTES, _PIECE_BYTES = 4 << 20, 1 << 20  # a longer text file is read in such pieces
+_WHOLE_BYTES, PIECE_BYTES = 4 << 20, 1 << 20  # a longer text file is read in such pieces
 
 
 def named_files(source: str) -> list[Path]:
@@ -139,15 +141,20 @@ def read_documents(path: Path, text_key: str) -> Iterator[str]:
     yield from (text for text in texts if text.strip())
 
 
+def is_read_in_pieces(path: Path) -> bool:
+    """Whether a file is a text so long that it is several documents."""
+    return path.suffix.lower() in (".txt", ".md") and path.stat().st_size > _WHOLE_BYTES
+
+
 def _read_text(path: Path) -> Iterator[str]:
     """The text of a file, whole or, where that would take much memory, in pieces."""
-    if path.stat().st_size <= _WHOLE_BYTES:
+    if not is_read_in_pieces(path):
         yield _decode(path, path.read_bytes())
         return
     offset, line, rest = 0, 1, b""
     with open(path, "rb") as file:
-        while raw := rest + file.read(_PIECE_BYTES):
-            end = _piece_end(raw) if len(raw) > len(rest) and len(raw) >= _PIECE_BYTES else len(raw)
+        while raw := rest + file.read(PIECE_BYTES):
+            end = _piece_end(raw) if len(raw) > len(rest) and len(raw) >= PIECE_BYTES else len(raw)
             piece, rest = raw[:end], raw[end:]
             yield _decode(path, piece, offset, line)
             offset, line = offset + end, line + piece.count(b"\n")
@@ -256,7 +263,7 @@ def _read_parquet(path: Path, text_key: str) -> Iterator[str]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise ValueError(f"{path} needs the package `pyarrow`: pip install 'minillm-course[hub]'") from None
+        raise ValueError(f"{path} needs the package `pyarrow`: python -m pip install pyarrow") from None
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             if text_key not in file.schema_arrow.names:

@@ -7,16 +7,19 @@ there, says how many there are, and of how many bytes an id.
 
 Where blocks end depends on the text alone, so any number of workers writes the same files. What is in memory at a time
 is a few blocks of text. A run that was cut off goes on with the first missing block, and a damaged shard is written
-again; both read the corpus again from its beginning, which costs little beside tokenizing it.
+again; for both the corpus is read again from its beginning, and a block is left alone if its text and the tokenizer
+are those that its shard was made from.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from minillm.data.batches import TokenDocuments
-from minillm.files import read_json, sha256_bytes, sha256_file, write_atomic, write_json
+from minillm.files import read_json, remove, sha256_bytes, sha256_file, write_atomic, write_json
 from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["Concatenated", "open_shards", "write_shards"]
@@ -33,7 +36,7 @@ __all__ = ["Concatenated", "open_shards", "write_shards"]
 FORMAT = 1
 INDEX = "index.json"
 BLOCK_CHARACTERS = 1 << 23  # of text in a shard, about
-_WAITING_BLOCKS = 1  # beside those that the workers have
+_OPEN_FILES = 64  # at a time: systems allow some hundreds, and a large corpus has as many shards
 
 _log = logging.getLogger("minillm")
 
@@ -46,7 +49,7 @@ class Concatenated:
     (4, [2, 3])
     """
 
-    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+    def __init__(self, parts: Sequence[Any]) -> None:
         self.parts = parts
         self.ends = np.cumsum([len(part) for part in parts])
 
@@ -101,25 +104,22 @@ def write_shards(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(folder.name + ".lock")):
         good = _good_shards(folder)
-        if _complete(folder, good):
+        if _complete(folder, good, tokenizer):
             return
-        n_shards = n_documents = n_tokens = 0
-        for number, facts in _written(texts, tokenizer, folder, workers, block_characters, good, progress):
-            n_shards, n_documents, n_tokens = (
-                number + 1,
-                n_documents + facts["documents"],
-                n_tokens + facts["tokens"],
-            )
-        if not n_documents:
+        facts = list(_written(texts, tokenizer, folder, workers, block_characters, good, progress))
+        if not facts:
             raise ValueError("there are no documents to train on; give a corpus with at least one document")
         index = {
             "format": FORMAT,
-            "shards": n_shards,
-            "documents": n_documents,
-            "tokens": n_tokens,
+            "shards": len(facts),
+            "documents": sum(one["documents"] for one in facts),
+            "tokens": sum(one["tokens"] for one in facts),
             "bytes_per_id": _dtype(tokenizer).itemsize,
+            "tokenizer": tokenizer.fingerprint,
         }
         write_json(folder / INDEX, index)
+        for path in folder.glob(".*.tmp"):  # what a killed process left
+            remove(path)
 
 
 def open_shards(folder: str | Path, end_of_text_id: int) -> TokenDocuments:
@@ -133,14 +133,38 @@ def open_shards(folder: str | Path, end_of_text_id: int) -> TokenDocuments:
     files = [_tokens_file(folder, number) for number in range(index["shards"] if index else 0)]
     if not files or not all(file.is_file() and file.stat().st_size for file in files):
         raise ValueError(f"the tokens in {folder} are not complete; run the same command again to write them")
-    maps = [np.memmap(file, dtype=f"<u{index['bytes_per_id']}", mode="r") for file in files]
-    start = np.array([end_of_text_id], dtype=maps[0].dtype)
-    ends = [np.flatnonzero(tokens == end_of_text_id) for tokens in maps]
-    firsts = 1 + np.cumsum([0, *(len(tokens) for tokens in maps[:-1])])
+    shards = [_Shard(file, f"<u{index['bytes_per_id']}") for file in files]
+    start = np.array([end_of_text_id], dtype=shards[0].dtype)
+    ends = [np.flatnonzero(shard[:] == end_of_text_id) for shard in shards]
+    firsts = 1 + np.cumsum([0, *(len(shard) for shard in shards[:-1])])
     offsets = [ends_of_one + first for ends_of_one, first in zip(ends, firsts, strict=True)]
     return TokenDocuments.from_arrays(
-        Concatenated([start, *maps]), np.concatenate([[0], *offsets]), end_of_text_id
+        Concatenated([start, *shards]), np.concatenate([[0], *offsets]), end_of_text_id
     )
+
+
+class _Shard:
+    """The ids of one file, mapped into memory while they are used."""
+
+    def __init__(self, path: Path, dtype: str) -> None:
+        self.path, self.dtype = path, np.dtype(dtype)
+        n_bytes = path.stat().st_size
+        if n_bytes % self.dtype.itemsize:
+            raise ValueError(
+                f"{path} is damaged: it ends within an id; run the same command again to write it"
+            )
+        self.length = n_bytes // self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, span: slice) -> np.ndarray:
+        return _mapped(self.path, self.dtype)[span]
+
+
+@lru_cache(maxsize=_OPEN_FILES)
+def _mapped(path: Path, dtype: np.dtype) -> np.ndarray:
+    return np.memmap(path, dtype=dtype, mode="r")
 
 
 def _written(
@@ -151,29 +175,29 @@ def _written(
     block_characters: int,
     good: dict[int, dict[str, Any]],
     progress: bool,
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Number and facts of each shard, in order, as they are written or found."""
-    waiting: deque[tuple[int, int, Future]] = deque()
+) -> Iterator[dict[str, Any]]:
+    """The facts of each shard, in order, as they are written or found."""
+    waiting: deque[tuple[int, Future]] = deque()
     bar = tqdm(unit="B", unit_scale=True, desc="tokenizing", disable=not progress)
     with ThreadPoolExecutor(workers) as pool, bar:
 
-        def next_one() -> tuple[int, dict[str, Any]]:
-            number, size, future = waiting.popleft()
+        def next_one() -> dict[str, Any]:
+            size, future = waiting.popleft()
             facts = future.result()
             bar.update(size)
-            return number, facts
+            return facts
 
         try:
             for number, block in enumerate(_blocks(texts, block_characters)):
-                facts = good.get(number)
-                if facts is not None and facts["documents"] == len(block):
+                source = _source(block, tokenizer)
+                if number in good and good[number].get("source") == source:
                     future: Future = Future()
-                    future.set_result(facts)
+                    future.set_result(good[number])
                 else:
-                    future = pool.submit(_write_shard, block, tokenizer, folder, number)
-                waiting.append((number, sum(map(len, block)), future))
+                    future = pool.submit(_write_shard, block, source, tokenizer, folder, number)
+                waiting.append((sum(map(len, block)), future))
                 del block
-                if len(waiting) > workers + _WAITING_BLOCKS - 1:
+                if len(waiting) > workers:
                     yield next_one()
             while waiting:
                 yield next_one()
@@ -195,7 +219,18 @@ def _blocks(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
         yield block
 
 
-def _write_shard(block: list[str], tokenizer: Tokenizer, folder: Path, number: int) -> dict[str, Any]:
+def _source(block: list[str], tokenizer: Tokenizer) -> str:
+    """A digest of what a shard is made from: the texts of its block, and the tokenizer."""
+    digest = hashlib.sha256(tokenizer.fingerprint.encode())
+    for text in block:
+        raw = text.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()
+
+
+def _write_shard(
+    block: list[str], source: str, tokenizer: Tokenizer, folder: Path, number: int
+) -> dict[str, Any]:
     """Tokenize a block and write it; the shard's facts."""
     dtype = _dtype(tokenizer)
     end = np.array([tokenizer.end_of_text_id], dtype=dtype)
@@ -205,7 +240,12 @@ def _write_shard(block: list[str], tokenizer: Tokenizer, folder: Path, number: i
     tokens = np.concatenate(pieces)
     content = tokens.tobytes()
     write_atomic(_tokens_file(folder, number), content)
-    facts = {"documents": len(block), "tokens": len(tokens), "sha256": sha256_bytes(content)}
+    facts = {
+        "documents": len(block),
+        "tokens": len(tokens),
+        "source": source,
+        "sha256": sha256_bytes(content),
+    }
     write_json(_facts_file(folder, number), facts)
     return facts
 
@@ -234,10 +274,12 @@ def _good_shards(folder: Path) -> dict[int, dict[str, Any]]:
     return good
 
 
-def _complete(folder: Path, good: dict[int, dict[str, Any]]) -> bool:
-    """Whether the index is there and so is every shard it tells of."""
+def _complete(folder: Path, good: dict[int, dict[str, Any]], tokenizer: Tokenizer) -> bool:
+    """Whether the index is there, of this tokenizer, and so is every shard it tells of."""
     index = _index(folder)
-    return bool(index) and set(good) == set(range(index["shards"]))
+    if index is None or index.get("tokenizer") != tokenizer.fingerprint:
+        return False
+    return set(good) >= set(range(index["shards"]))
 
 
 def _index(folder: Path) -> dict[str, Any] | None:

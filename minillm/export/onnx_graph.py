@@ -94,7 +94,9 @@ def write_onnx(model: GPT, path: str | Path) -> Path:
         ValueError: onnx or onnxscript is not installed, or the weights are too many for one file.
     """
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise ValueError(f"ONNX export needs {', '.join(missing)}; run: pip install 'minillm-course[export]'")
+        raise ValueError(
+            f"ONNX export needs {', '.join(missing)}; run: python -m pip install {' '.join(missing)}"
+        )
     weights = merged_state_dict(model)
     if (n_bytes := 4 * sum(weight.numel() for weight in weights.values())) > _MAX_BYTES:
         raise ValueError(

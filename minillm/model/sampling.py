@@ -111,7 +111,7 @@ def generate(
     mine = [rows[number] for number in numbers]
     room = [min(max_new_tokens, model.config.context_length + 1 - len(row)) for row in mine]
     new: list[list[int]] = [[] for _ in mine]
-    draws = Draws(generator, len(rows), numbers)
+    draws = _Draws(generator, len(rows), numbers)
     for step in _steps(model, mine, room, stop_ids, temperature, top_k, top_p, draws):
         for row, token in step:
             new[row].append(token)
@@ -134,11 +134,11 @@ def stream(
     stop_ids = _stop_ids(stop)
     _check_sampling(temperature, top_k, top_p)  # here, or wrong values would be found at the first token only
     _check_length(max_new_tokens)
-    steps = _steps(model, rows, room, stop_ids, temperature, top_k, top_p, Draws(generator))
+    steps = _steps(model, rows, room, stop_ids, temperature, top_k, top_p, _Draws(generator))
     return (token for step in steps for _, token in step)
 
 
-class Draws:
+class _Draws:
     """Random numbers, one a step for each row of the batch, whether it still runs here or not.
 
     Args:
@@ -166,7 +166,7 @@ def _steps(
     temperature: float,
     top_k: int | None,
     top_p: float | None,
-    draws: Draws,
+    draws: _Draws,
 ) -> Iterator[list[tuple[int, int]]]:
     """Yield the (row, token) pairs that each step appends, until every row has met a stop token or filled its room."""
     if max(room, default=0) < 1:
@@ -252,7 +252,7 @@ def _draw(
     temperature: float,
     top_k: int | None,
     top_p: float | None,
-    draws: Draws,
+    draws: _Draws,
     rows: Sequence[int],
 ) -> Tensor:
     """One token for each of these rows: (running, vocab) -> (running,) on the CPU."""

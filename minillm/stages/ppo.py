@@ -24,7 +24,7 @@ from minillm.stages.ppo_run import PPORun
 from minillm.text.chat import Message, save_chat_format
 from minillm.text.tokenizer import Tokenizer
 from minillm.train.interrupt import TrainingInterrupted, stop_signal
-from minillm.train.runtime import Runtime, choose_runtime
+from minillm.train.runtime import Runtime, choose_runtime, from_main
 
 __all__ = ["PPOConfig", "gae", "kl_penalty", "policy_loss", "ppo", "value_loss"]
 
@@ -100,7 +100,7 @@ def ppo(
         run.policy.save_pretrained(folder)
         tokenizer.save(folder)
         save_chat_format(folder, tokenizer)
-    return _figures(run)
+    return from_main(lambda: _figures(run), runtime)  # which has the log
 
 
 def _figures(run: PPORun) -> dict[str, Any]:

@@ -188,7 +188,8 @@ def _documents(
     if folder is None:
         return TokenDocuments(tokenize(tokenizer, corpus.documents("train")), tokenizer.end_of_text_id)
     if runtime.is_main:
-        write_shards(corpus.documents("train"), tokenizer, folder, progress=progress)
+        texts = corpus.documents("train")
+        write_shards(texts, tokenizer, folder, workers=min(8, runtime.threads), progress=progress)
     wait_for_main(runtime.world_size)
     return open_shards(folder, tokenizer.end_of_text_id)
 

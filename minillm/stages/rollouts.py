@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -138,6 +139,7 @@ def _pieces(
     function: Callable[[Rollouts], Any], rollouts: Rollouts, rows: int, runtime: Runtime
 ) -> list[Any]:
     """What a function makes of neighbouring rows, piece by piece, each piece in one of the processes."""
+    rows = min(rows, math.ceil(len(rollouts) / runtime.world_size))  # so that every process has a piece
     firsts = range(0, len(rollouts), rows)
     own = [
         function(rollouts.rows(slice(first, first + rows)))

@@ -29,11 +29,13 @@ def compiled_loss(update: TrainStep, batch: Any, steps: int) -> Loss:
     """
     if not _wanted(update, batch, steps):
         return update.loss
-    piece = update.pieces(batch)[0]
+    pieces = update.pieces(batch)
+    if not pieces:  # this process has no rows of the first batch
+        return update.loss
     torch.compiler.reset()  # forget earlier runs' models: torch compiles only so many variants of a function
     compiled = torch.compile(update.loss, dynamic=False)
     try:
-        _try(compiled, update, piece)
+        _try(compiled, update, pieces[0])
     except Exception as error:  # whatever the compiler stumbled over, plain torch does the same work
         reason = (str(error) or type(error).__name__).strip().splitlines()[0][:200]
         _log.warning("torch.compile failed (%s): going on without it, only slower", reason)

@@ -79,9 +79,9 @@ def fit(
     broadcast_weights(model, runtime.world_size)
     with (
         isolated_randomness(config.seed + runtime.rank, runtime.device),
-        _ahead(batches, runtime) as batches,
+        _ahead(batches, runtime) as source,
     ):
-        run = TrainingRun(model, batches, config, loss, validate, directory, runtime)
+        run = TrainingRun(model, source, config, loss, validate, directory, runtime)
         run.resume()
         run.start_compiler()
         _train(run, progress and runtime.is_main)

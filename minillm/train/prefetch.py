@@ -19,7 +19,8 @@ class Prefetched:
 
     Args:
         source: `batch(step)` gives the batch of a step.
-        pin: whether to copy each batch to page-locked memory, from which copies to the GPU overlap with its work.
+        pin: whether to copy each batch to page-locked memory, from which copies to the GPU overlap with its work (where
+            several processes share a batch, each one's rows are copied once more, and only the making is ahead).
     """
 
     def __init__(self, source: Any, pin: bool) -> None:

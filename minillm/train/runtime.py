@@ -115,7 +115,10 @@ def _check_choices(precision: str, threads: int | None, compile: bool | str) -> 
         raise ValueError(f"threads is {threads}; allowed is a whole number of at least 1, or None")
 
 
+# While the first process tokenizes or tests, the others wait for longer than the ten minutes after which a process is
+# taken for lost. For that, and for values that are no tensors, there is a group of its own, on the CPU.
 _PATIENCE = timedelta(hours=24)
+_groups: dict[str, Any] = {}
 _RANK_VARIABLES = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # set by torchrun
 
 
@@ -223,8 +226,8 @@ def _join_processes(device: torch.device, rank: int, world_size: int) -> None:
     """Meet the other processes that torchrun started."""
     if world_size > 1 and not torch.distributed.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
-        # The others wait while the first tokenizes or evaluates, which may take longer than the usual ten minutes.
-        torch.distributed.init_process_group(backend, rank=rank, world_size=world_size, timeout=_PATIENCE)
+        torch.distributed.init_process_group(backend, rank=rank, world_size=world_size)
+        _groups["patient"] = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
 
 
 def gather_from_processes(value: Any, world_size: int) -> list[Any]:
@@ -232,7 +235,7 @@ def gather_from_processes(value: Any, world_size: int) -> list[Any]:
     if world_size == 1:
         return [value]
     values: list[Any] = [None] * world_size
-    torch.distributed.all_gather_object(values, value)
+    torch.distributed.all_gather_object(values, value, group=_groups.get("patient"))
     return values
 
 
@@ -241,14 +244,14 @@ def from_main(make: Callable[[], Any], runtime: Runtime) -> Any:
     if runtime.world_size == 1:
         return make()
     value = [make() if runtime.is_main else None]
-    torch.distributed.broadcast_object_list(value, src=0)
+    torch.distributed.broadcast_object_list(value, src=0, group=_groups.get("patient"))
     return value[0]
 
 
 def wait_for_main(world_size: int) -> None:
     """Let the other processes wait until the first has come here too."""
     if world_size > 1:
-        torch.distributed.barrier()
+        torch.distributed.barrier(group=_groups.get("patient"))
 
 
 def leave_processes() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minillm.data import readers
 from minillm.data.corpora import FileCorpus, HubCorpus, MixedCorpus, WorldCorpus, open_corpus
 from minillm.data.world import VALIDATION_SEED, World
 
@@ -145,7 +146,7 @@ def test_hub_failures_are_one_line_that_names_the_offline_corpus(rows, message, 
 
 def test_hub_without_datasets_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ValueError, match=r"pip install 'minillm-course\[hub\]'; the built-in corpus"):
+    with pytest.raises(ValueError, match=r"python -m pip install datasets; the built-in corpus"):
         split_texts(HubCorpus("owner/tales"))
 
 
@@ -171,3 +172,11 @@ def test_bad_world_settings(make):
 def test_unknown_split_is_refused():
     with pytest.raises(ValueError, match="allowed are 'train' and 'validation'"):
         next(WorldCorpus(5, 5).documents("test"))
+
+
+def test_a_text_that_is_read_in_pieces_has_a_key_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "long.txt").write_text(WORDS * 40)
+    whole = open_corpus(tmp_path / "long.txt").settings()
+    monkeypatch.setattr(readers, "_WHOLE_BYTES", 100)
+    in_pieces = open_corpus(tmp_path / "long.txt")
+    assert in_pieces.settings() != whole and in_pieces.settings()["pieces"] == readers.PIECE_BYTES

@@ -118,7 +118,7 @@ def test_no_network_and_no_package(hub, monkeypatch, kind, offline):
     assert str(caught.value).endswith(offline) and "\n" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(
-        ValueError, match=r"needs the package `datasets`: pip install 'minillm-course\[hub\]'; the b"
+        ValueError, match=r"needs the package `datasets`: python -m pip install datasets; the b"
     ):
         kind("owner/rows").check()
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,11 @@ from minillm.text.tokenizer import Tokenizer
 TEXTS = [document.text for document in World().documents(300, 5)]
 TOKENIZER = Tokenizer.train(TEXTS[:50], 300)
 EOT = TOKENIZER.end_of_text_id
+
+
+def never():
+    raise AssertionError("the texts were read")
+    yield
 
 
 def files_of(folder):
@@ -65,10 +71,6 @@ def test_any_number_of_workers_writes_the_same_files(tmp_path):
 
 def test_what_is_there_is_not_read_again(tmp_path):
     write_shards(iter(TEXTS), TOKENIZER, tmp_path / "tokens", block_characters=3_000)
-
-    def never():
-        raise AssertionError("the texts were read")
-        yield
 
     write_shards(never(), TOKENIZER, tmp_path / "tokens", block_characters=3_000)
 
@@ -142,28 +144,65 @@ def test_many_ids_take_four_bytes(tmp_path, monkeypatch):
     assert open_shards(tmp_path / "tokens", EOT).flat.dtype == np.uint32
 
 
+@pytest.mark.parametrize("change", ["a text", "the tokenizer"])
+def test_shards_of_another_text_or_tokenizer_are_written_again(tmp_path, change):
+    """Also where the number of documents in a block is the same."""
+    texts, tokenizer = list(TEXTS), TOKENIZER
+    write_shards(texts, tokenizer, tmp_path / "tokens", block_characters=3_000)
+    if change == "a text":
+        texts[40] = texts[40][::-1]
+        (tmp_path / "tokens" / "index.json").unlink()  # a run that was cut off
+    else:
+        tokenizer = Tokenizer.train(TEXTS[50:100], 300)
+    write_shards(texts, tokenizer, tmp_path / "tokens", block_characters=3_000)
+    write_shards(texts, tokenizer, tmp_path / "whole", block_characters=3_000)
+    assert files_of(tmp_path / "tokens") == files_of(tmp_path / "whole")
+
+
+def test_shards_too_many_and_what_a_killed_process_left_are_no_harm(tmp_path):
+    write_shards(iter(TEXTS), TOKENIZER, tmp_path / "tokens", block_characters=3_000)
+    (tmp_path / "tokens" / ".shard-00001.bin.x.tmp").write_bytes(b"half")
+    write_shards(iter(TEXTS), TOKENIZER, tmp_path / "tokens", block_characters=9_000)  # found as it is
+    (tmp_path / "tokens" / "index.json").unlink()
+    write_shards(iter(TEXTS), TOKENIZER, tmp_path / "tokens", block_characters=9_000)
+    documents = open_shards(tmp_path / "tokens", EOT)
+    assert len(documents) == len(TEXTS) and not list((tmp_path / "tokens").glob(".*"))
+    assert (
+        documents.flat[0 : len(documents.flat)].tolist()
+        == TokenDocuments(map(TOKENIZER.encode, TEXTS), EOT).flat.tolist()
+    )
+    write_shards(
+        never(), TOKENIZER, tmp_path / "tokens", block_characters=9_000
+    )  # in spite of older shards behind
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read as Linux tells it")
 def test_the_blocks_in_memory_are_few(tmp_path):
     """64 MB of text in blocks of 1 MB: the peak rises by far less than the text, measured in a process of its own."""
     script = textwrap.dedent(
-        """
-        import resource, sys
+        r"""
+        import re, sys
         from minillm.data import shards
         from minillm.text.tokenizer import Tokenizer
 
-        def peak():
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # MB, on Linux
+        def peak():  # MB, of this program alone; what getrusage tells may be its parent's
+            return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) // 1024
 
         tokenizer = Tokenizer.train(["the cat sat on the mat and sang"], 280)
         text = "the cat sat on the mat and sang " * 512
         tokenizer.encode(text)
         before = peak()
-        shards.write_shards((f"{n} {text}" for n in range(4096)), tokenizer, sys.argv[1], block_characters=1 << 20)
+        texts = (f"{n} {text}" for n in range(4096))
+        texts = list(texts) if sys.argv[2] == "all at once" else texts
+        shards.write_shards(texts, tokenizer, sys.argv[1], block_characters=1 << 20, workers=2)
         print(peak() - before)
         """
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "tokens"], capture_output=True, text=True, check=True
-    )
-    assert int(run.stdout) < 60
-    assert len(list((tmp_path / "tokens").glob("*.bin"))) > 50
-    assert shards.open_shards(tmp_path / "tokens", 276).n_predictions > 10_000_000
+
+    def megabytes(how: str) -> int:
+        run = [sys.executable, "-c", script, str(tmp_path / how), how]
+        return int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+
+    assert megabytes("in blocks") < 40 and megabytes("all at once") > 60
+    assert len(list((tmp_path / "in blocks").glob("*.bin"))) > 50
+    assert shards.open_shards(tmp_path / "in blocks", 276).n_predictions > 10_000_000

@@ -65,7 +65,9 @@ def test_probabilities_of_bfloat16_and_infinite_logits() -> None:
 def draw(logits, temperature: float, generator, top_k=None, top_p=None) -> torch.Tensor:
     """One token for each row."""
     rows = range(len(logits))
-    return sampling._draw(logits, temperature, top_k, top_p, sampling.Draws(generator, len(rows), rows), rows)
+    return sampling._draw(
+        logits, temperature, top_k, top_p, sampling._Draws(generator, len(rows), rows), rows
+    )
 
 
 @pytest.mark.parametrize(("top_k", "top_p"), [(None, None), (5, None), (None, 0.8), (6, 0.9)])

@@ -52,6 +52,13 @@ def test_a_failing_compiler_is_reported_once_and_plain_torch_goes_on(words, upda
     )
 
 
+def test_a_process_without_rows_of_the_first_batch_compiles_nothing(words, runtime, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda loss, **_: pytest.fail("compiled"))
+    last = dataclasses.replace(runtime, compile=True, rank=7, world_size=8)
+    step = TrainStep(words.Model(), words.loss, [], FitConfig(steps=1), last)
+    assert module.compiled_loss(step, words.Source(rows=5).batch(0), 5) is words.loss
+
+
 def test_the_trial_leaves_no_trace(words, update, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda loss, **_: loss)
     step = update(True)
