@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +23,9 @@ from minillm.artifact import SUMMARY, Artifact, write_artifact
 from minillm.data.conversations import open_conversations, open_domain
 from minillm.data.corpora import open_corpus
 from minillm.data.preferences import open_preferences
-from minillm.files import sha256_bytes
+from minillm.files import remove, sha256_bytes
 from minillm.graph import STAGES, Stage
 from minillm.presets import PRESETS, Preset, choose_preset
-from minillm.train.checkpoint import Checkpoints
 from minillm.train.run import CHECKPOINT_FOLDER
 from minillm.train.runtime import Runtime, choose_runtime, from_main
 
@@ -146,6 +145,7 @@ class Course:
         """
         folder = self.folder(name)
         if self._agreed(self.is_trained(name)):
+            self._tidy(folder)
             return Artifact(folder)
         self.check(name)
         parents = {parent: self.stage(parent) for parent in _entry(name).parents}
@@ -170,7 +170,7 @@ class Course:
             **entry.settings(self.preset),
         }
         write_artifact(folder, name, self.key(name), settings, figures)
-        Checkpoints(folder / CHECKPOINT_FOLDER).delete()
+        _remove_leftovers(folder)
 
     @contextmanager
     def _alone(self, folder: Path) -> Iterator[None]:
@@ -190,9 +190,27 @@ class Course:
         finally:
             lock.release()
 
+    def _tidy(self, folder: Path) -> None:
+        """Delete what a program left that was killed when the artifact was whole; where that is allowed."""
+        if self.runtime.is_main and _leftovers(folder):
+            with suppress(OSError), FileLock(folder.with_name(folder.name + ".lock"), timeout=0):
+                _remove_leftovers(folder)
+
     def _agreed(self, value: bool) -> bool:
         """The first process's value, for all processes of a data-parallel run."""
         return from_main(lambda: value, self.runtime)
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    """Checkpoints and unfinished files, which a whole artifact does not need."""
+    return [*folder.rglob(f"{CHECKPOINT_FOLDER}/*"), *folder.rglob(".*.tmp")]
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in _leftovers(folder):
+        remove(path)
+    for checkpoints in folder.rglob(CHECKPOINT_FOLDER):
+        checkpoints.rmdir()
 
 
 def default_root() -> Path:

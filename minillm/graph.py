@@ -38,8 +38,6 @@ from minillm.stages.reward import fitting_comparisons, reward, score_comparisons
 from minillm.stages.sft import sft
 from minillm.stages.tokenizer import train_tokenizer
 from minillm.text.tokenizer import Tokenizer
-from minillm.train.checkpoint import Checkpoints
-from minillm.train.run import CHECKPOINT_FOLDER
 from minillm.train.runtime import from_main
 
 if TYPE_CHECKING:
@@ -275,7 +273,6 @@ def _train_lora(course: Course, parents: dict[str, Artifact], folder: Path) -> d
         )
     if not course.runtime.is_main:
         return {}
-    Checkpoints(folder / FULL / CHECKPOINT_FOLDER).delete()
     if isinstance(preset.domain, TaskConversations):
         before = GPT.from_pretrained(parent.folder).eval().to(course.runtime.device)
         families, n = preset.domain.families, preset.test_tasks

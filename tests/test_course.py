@@ -147,6 +147,24 @@ def test_an_unfinished_artifact_goes_on_from_its_checkpoint(course, trained, mon
     assert artifact.summary["weights_sha256"] == trained.stage("base").summary["weights_sha256"]
 
 
+def test_what_a_killed_program_left_in_a_whole_artifact_is_deleted(course, trained):
+    """Killed between writing the summary and deleting the checkpoints, or in the middle of a file."""
+    folder = trained.stage("base").folder
+    before = sorted(folder.rglob("*"))
+    for name in (
+        "checkpoints/step-00000007.safetensors",
+        ".config.json.x1y2.tmp",
+        "full/checkpoints/step-00000001.json",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("left")
+    with FileLock(folder.with_name(folder.name + ".lock")):  # another program is at it
+        assert trained.stage("base").folder == folder and (folder / ".config.json.x1y2.tmp").exists()
+    artifact = trained.stage("base")
+    (folder / "full").rmdir()
+    assert sorted(folder.rglob("*")) == before and artifact.model.n_parameters
+
+
 def test_two_programs_train_an_artifact_once(course, monkeypatch):
     course.stage("tokenizer")
     names = count_training(monkeypatch)
