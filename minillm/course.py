@@ -26,6 +26,7 @@ from minillm.data.preferences import open_preferences
 from minillm.files import remove, sha256_bytes
 from minillm.graph import STAGES, Stage
 from minillm.presets import PRESETS, Preset, choose_preset
+from minillm.train.checkpoint import Checkpoints
 from minillm.train.run import CHECKPOINT_FOLDER
 from minillm.train.runtime import Runtime, choose_runtime, from_main
 
@@ -203,14 +204,14 @@ class Course:
 
 def _leftovers(folder: Path) -> list[Path]:
     """Checkpoints and unfinished files, which a whole artifact does not need."""
-    return [*folder.rglob(f"{CHECKPOINT_FOLDER}/*"), *folder.rglob(".*.tmp")]
+    return [*folder.rglob(f"{CHECKPOINT_FOLDER}/step-*"), *folder.rglob(".*.tmp")]
 
 
 def _remove_leftovers(folder: Path) -> None:
-    for path in _leftovers(folder):
-        remove(path)
-    for checkpoints in folder.rglob(CHECKPOINT_FOLDER):
-        checkpoints.rmdir()
+    for unfinished in list(folder.rglob(".*.tmp")):
+        remove(unfinished)
+    for checkpoints in list(folder.rglob(CHECKPOINT_FOLDER)):
+        Checkpoints(checkpoints).delete()
 
 
 def default_root() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from dataclasses import asdict, replace
 
@@ -160,7 +161,10 @@ def test_what_a_killed_program_left_in_a_whole_artifact_is_deleted(course, train
         (folder / name).write_text("left")
     with FileLock(folder.with_name(folder.name + ".lock")):  # another program is at it
         assert trained.stage("base").folder == folder and (folder / ".config.json.x1y2.tmp").exists()
+    (folder / "checkpoints" / "notes.txt").write_text("mine")
     artifact = trained.stage("base")
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["notes.txt"]
+    shutil.rmtree(folder / "checkpoints")
     (folder / "full").rmdir()
     assert sorted(folder.rglob("*")) == before and artifact.model.n_parameters
 

@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from minillm.data.batches import TokenDocuments
 from minillm.files import read_json, remove, sha256_bytes, sha256_file, write_atomic, write_json
+from minillm.text.chunks import text_batches
 from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["Concatenated", "open_shards", "write_shards"]
@@ -133,6 +134,7 @@ def open_shards(folder: str | Path, end_of_text_id: int) -> TokenDocuments:
     files = [_tokens_file(folder, number) for number in range(index["shards"] if index else 0)]
     if not files or not all(file.is_file() and file.stat().st_size for file in files):
         raise ValueError(f"the tokens in {folder} are not complete; run the same command again to write them")
+    _mapped.cache_clear()  # a file may have been written again since
     shards = [_Shard(file, f"<u{index['bytes_per_id']}") for file in files]
     start = np.array([end_of_text_id], dtype=shards[0].dtype)
     ends = [np.flatnonzero(shard[:] == end_of_text_id) for shard in shards]
@@ -188,7 +190,7 @@ def _written(
             return facts
 
         try:
-            for number, block in enumerate(_blocks(texts, block_characters)):
+            for number, block in enumerate(text_batches(texts, block_characters)):
                 source = _source(block, tokenizer)
                 if number in good and good[number].get("source") == source:
                     future: Future = Future()
@@ -206,24 +208,11 @@ def _written(
             raise
 
 
-def _blocks(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
-    """The documents in groups of about so many characters."""
-    block, size = [], 0
-    for text in texts:
-        block.append(text)
-        size += len(text)
-        if size >= characters:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
-
-
 def _source(block: list[str], tokenizer: Tokenizer) -> str:
     """A digest of what a shard is made from: the texts of its block, and the tokenizer."""
     digest = hashlib.sha256(tokenizer.fingerprint.encode())
     for text in block:
-        raw = text.encode("utf-8", "surrogatepass")
+        raw = text.encode("utf-8")
         digest.update(len(raw).to_bytes(8, "little") + raw)
     return digest.hexdigest()
 

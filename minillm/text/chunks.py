@@ -21,7 +21,7 @@ from operator import itemgetter
 
 import regex
 
-__all__ = ["SPLIT_PATTERN", "check_text", "compile_pattern", "count_chunks", "split_text"]
+__all__ = ["SPLIT_PATTERN", "check_text", "compile_pattern", "count_chunks", "split_text", "text_batches"]
 
 # The rule of GPT-4 (cl100k_base), one alternative a line.
 SPLIT_PATTERN = "|".join(
@@ -125,7 +125,7 @@ def count_chunks(
     if workers < 1:
         raise ValueError(f"workers={workers} is not a number of processes; use 1 or more")
     compile_pattern(pattern)
-    batches = _batches(texts, batch_characters)
+    batches = text_batches(texts, batch_characters)
     head = list(islice(batches, 2))
     if workers > 1 and len(head) == 2:
         total = _count_in_processes(chain(head, batches), pattern, workers)
@@ -136,7 +136,7 @@ def count_chunks(
     return {chunk.encode("utf-8"): count for chunk, count in total.items()}
 
 
-def _batches(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
+def text_batches(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
     """Group texts until a group has ``characters``; a longer text is a group of its own."""
     batch: list[str] = []
     size = 0

@@ -131,6 +131,22 @@ def test_a_damaged_shard_is_named_and_written_again(tmp_path, caplog, damage):
     )
 
 
+def test_a_shard_that_was_written_again_is_read_anew(tmp_path):
+    folder = tmp_path / "tokens"
+    write_shards(iter(TEXTS), TOKENIZER, folder, block_characters=3_000)
+    path = folder / "shard-00002.bin"
+    whole = open_shards(folder, EOT).flat
+    expected = whole[0 : len(whole)].tolist()
+    content = bytearray(path.read_bytes())
+    content[4:6] = content[0:2]
+    path.write_bytes(content)
+    damaged = open_shards(folder, EOT).flat
+    assert damaged[0 : len(damaged)].tolist() != expected
+    write_shards(iter(TEXTS), TOKENIZER, folder, block_characters=3_000)
+    again = open_shards(folder, EOT).flat
+    assert again[0 : len(again)].tolist() == expected
+
+
 def test_no_documents_are_one_clear_line(tmp_path):
     with pytest.raises(
         ValueError, match="there are no documents to train on; give a corpus with at least one"
