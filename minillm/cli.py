@@ -355,6 +355,7 @@ def info(preset: PresetOption = "auto", out: OutOption = None, as_json: JsonOpti
     import torch
 
     from minillm.artifact import find_artifacts
+    from minillm.costs import stage_flops
     from minillm.course import STAGES, Course
     from minillm.report import print_table, stage_entry
     from minillm.train.runtime import choose_runtime, has_cpp_compiler
@@ -367,6 +368,7 @@ def info(preset: PresetOption = "auto", out: OutOption = None, as_json: JsonOpti
         "runtime": choose_runtime().describe(),
         "compiler": has_cpp_compiler(),
         "preset": course.preset.name,
+        "flops": sum(stage_flops(course.preset).values()),
         "root": str(course.root),
         "missing": [name for name in STAGES if not course.is_trained(name)],
     }
@@ -375,6 +377,7 @@ def info(preset: PresetOption = "auto", out: OutOption = None, as_json: JsonOpti
         print(json.dumps(facts | {"stages": entries}))
         return
     facts["compiler"] = "found" if facts["compiler"] else "none, training is not compiled"
+    facts["flops"] = f"{facts['flops']:.2g} to train all stages"
     facts["missing"] = ", ".join(facts["missing"]) or "nothing"
     for name, value in facts.items():
         print(f"{name:10} {value}")

@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 from minillm import __version__, lookup, terminal
 from minillm.artifact import find_artifacts
 from minillm.cli import app
+from minillm.costs import stage_flops
 from minillm.data.batches import PackedDocuments
+from minillm.presets import PRESETS
 from minillm.text.tokenizer import Tokenizer
 
 TINY = [
@@ -131,6 +133,7 @@ def test_info_shows_the_machine_and_what_is_trained(runs):
     assert "runtime" in result.out and "device cpu" in result.out and "base" in result.out
     facts = json.loads(minillm("info", "--preset=smoke", "--out", runs, "--json").out)
     assert [entry["stage"] for entry in facts["stages"]] == ["base", "tokenizer"]
+    assert facts["flops"] == sum(stage_flops(PRESETS["smoke"]).values())
     assert facts["missing"] == [
         "tokenizer",
         "base",
