@@ -70,16 +70,20 @@ def test_the_stop_button_of_a_notebook_saves_and_says_how_to_go_on(tmp_path, chi
     manager = pytest.importorskip("jupyter_client.manager", reason="needs a Jupyter kernel")
     kernel, client = manager.start_new_kernel(env=child_environment)
     try:
-        client.execute(CELL.format(root=str(tmp_path)))
+        client.kernel_info()  # start_new_kernel asks a slow kernel several times and reads one answer
+        request = client.execute(CELL.format(root=str(tmp_path)))
         limit = time.monotonic() + 90
         while not list(tmp_path.rglob("step-*.json")):
             assert time.monotonic() < limit
             time.sleep(0.1)
         kernel.interrupt_kernel()
-        reply = client.get_shell_msg(timeout=60)["content"]
+        message = client.get_shell_msg(timeout=60)
+        while message["parent_header"]["msg_id"] != request:
+            message = client.get_shell_msg(timeout=60)
     finally:
         client.stop_channels()
         kernel.shutdown_kernel(now=True)
+    reply = message["content"]
     assert reply["ename"] == "TrainingInterrupted"
     assert "saved in" in reply["evalue"] and "again to go on from there" in reply["evalue"]
     step = int(reply["evalue"].split("after step ")[1].split()[0])
