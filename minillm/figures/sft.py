@@ -48,7 +48,8 @@ def trade_off(
 
     Args:
         runs: for each group of runs, which share a colour and are joined in order, by name of the run the loss on the
-            pretraining corpus (nats/token) and the task accuracy (0-1).
+            pretraining corpus (nats/token) and the task accuracy (0-1). A name that begins with an underscore is not
+            written, as in the legends of matplotlib.
         before: the loss on the pretraining corpus (nats/token) of the model that all runs start from.
         untrained: what that model is.
     """
@@ -58,6 +59,8 @@ def trade_off(
         colour, marker = PALETTE[index], MARKERS[index]
         axes.plot(losses, 100 * shares, color=colour, marker=marker, markersize=8, linewidth=1, label=group)
         for name, loss, share in zip(points, losses, shares, strict=True):
+            if name.startswith("_"):
+                continue
             ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
             place = (loss, 100 * share)
             aside = (-6, 9) if index == 0 else (8, -13)  # the first group's names keep out of the others' way

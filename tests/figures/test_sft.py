@@ -36,13 +36,13 @@ def test_accuracy_bars_do_not_overlap():
 
 def test_trade_off_names_its_points():
     axes = figures.trade_off(
-        {"rates": {"low": (0.75, 0.25), "high": (3.0, 0.5)}, "mixed": {"": (0.8, 0.6)}}, 0.6
+        {"rates": {"low": (0.75, 0.25), "high": (3.0, 0.5)}, "mixed": {"_crowded": (0.8, 0.6)}}, 0.6
     )
     rates, mixed, before = axes.lines
     assert list(zip(*rates.get_data(), strict=True)) == [(0.75, 25), (3.0, 50)]
     assert mixed.get_xydata()[0].tolist() == pytest.approx([0.8, 60])
     assert before.get_xdata()[0] == 0.6
-    assert [text.get_text() for text in axes.texts] == ["low", "high", ""]
+    assert [text.get_text() for text in axes.texts] == ["low", "high"]
     assert axes.get_xscale() == "log" and axes.get_ylim() == (0, 100)
     low, high = axes.get_xlim()
     assert low < 0.6 and high > 3.0
