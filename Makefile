@@ -67,7 +67,7 @@ $(PASSED)/lint: $(ENV) $(PACKAGE) $(TESTS) $(TOOLS) $(CHAPTERS) book/ruff.toml _
 
 unit: $(PASSED)/unit $(PASSED)/frame  ## unit tests
 
-$(PASSED)/unit: $(ENV) $(PACKAGE) tools/browser.py $(filter-out $(FRAME_TESTS),$(TESTS))
+$(PASSED)/unit: $(ENV) $(PACKAGE) tools/browser.py tools/record_lora.py $(filter-out $(FRAME_TESTS),$(TESTS))
 	@mkdir -p $(@D) $(REPORTS)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) $(FRAME_TESTS:%=--ignore=%) --junitxml=$(REPORTS)/unit.xml
 	@touch $@

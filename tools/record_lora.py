@@ -41,10 +41,14 @@ RUNS: dict[str, dict[str, Any]] = {
     f"full, {2 * FULL_LR:g}": {"full": True, "learning_rate": 2 * FULL_LR},
     f"rank 8, {2 * LR:g}": {"learning_rate": 2 * LR},
     "rank 1": {"rank": 1},
-    # more rank, the scale alpha / rank of the preset kept, a rate of their own
-    "rank 16, alpha 64, 0.001": {"rank": 16, "alpha": 64.0, "learning_rate": 0.001},
-    "rank 32, alpha 128, 0.0006": {"rank": 32, "alpha": 128.0, "learning_rate": 0.0006},
-    "rank 64, alpha 256, 0.0004": {"rank": 64, "alpha": 256.0, "learning_rate": 0.0004},
+    **{  # the preset's scale alpha / rank kept, a rate of their own
+        f"rank {rank}, alpha {PRESET.adapter.scaling * rank:g}, {rate:g}": {
+            "rank": rank,
+            "alpha": PRESET.adapter.scaling * rank,
+            "learning_rate": rate,
+        }
+        for rank, rate in ((16, 0.001), (32, 0.0006), (64, 0.0004))
+    },
 }
 KEPT = ("train_loss", "val_loss_before", "val_loss", "corpus_loss_before", "corpus_loss", "training_seconds")
 TASKS, KNOWN_TASKS = 30, 40  # of each family, that a recorded run is tested on
