@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from minillm import checks
 from minillm.data.conversations import Conversations, TaskConversations
 from minillm.data.corpora import Corpus, HubCorpus, MixedCorpus, WorldCorpus
 from minillm.data.preferences import Preferences, SampledPreferences
@@ -59,12 +60,10 @@ class Preset:
             "lora": DomainConfig,
         }
         for name, kind in kinds.items():
-            if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"{name} is {getattr(self, name)!r}; use a {kind.__name__}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed is {self.seed!r}; use a whole number from 0")
-        if isinstance(self.test_tasks, bool) or not isinstance(self.test_tasks, int) or self.test_tasks < 1:
-            raise ValueError(f"test_tasks is {self.test_tasks!r}; use a whole number of at least 1")
+            checks.instance(name, getattr(self, name), kind)
+        checks.text("name", self.name)
+        checks.seed("seed", self.seed)
+        checks.whole_number("test_tasks", self.test_tasks, at_least=1)
 
     @property
     def tokenizer(self) -> TokenizerConfig:

@@ -204,7 +204,7 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--set=base.rows=none"], "rows is 'none'"),
         (["run", "--set=base.rows=3", "--set=base.rows.x=1"], "contradicts an earlier --set"),
         (["run", "--set=base.fit=3"], "fit is 3; use a FitConfig"),
-        (["run", "--set=corpus.n_documents=many"], "n_documents is 'many'; use a whole number of documents"),
+        (["run", "--set=corpus.n_documents=many"], "n_documents is 'many'; use a whole number of at least 1"),
         (["run", "--set=corpus=5"], "corpus is 5; use a Corpus"),
         (["run", "--device=abacus"], "device is 'abacus'"),
         (["run", "--precision=fp7"], "precision is 'fp7'; choose one of auto, fp32, bf16, fp16"),

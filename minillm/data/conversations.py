@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from minillm import checks
 from minillm.data.corpora import Split
 from minillm.data.hub import HubRows, is_hub_name
 from minillm.data.readers import ROW_SUFFIXES, FileRows, find_files, read_conversations
@@ -71,10 +72,13 @@ class TaskConversations(Conversations):
     seed: int = TRAIN_SEED  # of the training conversations
 
     def __post_init__(self) -> None:
+        if isinstance(self.families, list):  # as JSON gives it
+            object.__setattr__(self, "families", tuple(self.families))
+        checks.tuple_of("families", self.families, str, optional=True)
         for name in ("n_train", "n_validation"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; use a whole number of at least 1")
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.yes_or_no("steps", self.steps)
+        checks.seed("seed", self.seed)
         Tasks("train", self.families)  # refuses unknown families
 
     @property

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from minillm import checks
 from minillm.data.hub import is_hub_name, stream_rows
 from minillm.data.readers import PIECE_BYTES, SUFFIXES, is_read_in_pieces, named_files, read_documents
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED, Document, World
@@ -70,6 +71,7 @@ class WorldCorpus(Corpus):
 
     def __post_init__(self) -> None:
         _check_counts(self)
+        checks.seed("seed", self.seed)
         if self.seed == VALIDATION_SEED:
             raise ValueError(f"seed={self.seed} is the seed of the validation documents; choose another one")
 
@@ -128,10 +130,11 @@ class FileCorpus(Corpus):
     text_key: str = "text"  # key or column that holds the text
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.validation_share < 1.0:
-            raise ValueError(
-                f"validation_share={self.validation_share} is not allowed; use a number between 0 and 1"
-            )
+        checks.text("source", self.source)
+        checks.tuple_of("paths", self.paths, Path)
+        checks.number("validation_share", self.validation_share, above=0, below=1)
+        checks.whole_number("max_validation", self.max_validation, at_least=1)
+        checks.text("text_key", self.text_key)
 
     @property
     def name(self) -> str:
@@ -211,6 +214,10 @@ class HubCorpus(Corpus):
 
     def __post_init__(self) -> None:
         _check_counts(self)
+        for name in ("dataset", "text_key"):
+            checks.text(name, getattr(self, name))
+        for name in ("config", "revision"):
+            checks.text(name, getattr(self, name), optional=True)
 
     @property
     def name(self) -> str:
@@ -270,6 +277,7 @@ class MixedCorpus(Corpus):
     parts: tuple[WorldCorpus | HubCorpus, ...] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
+        checks.tuple_of("parts", self.parts, WorldCorpus, HubCorpus)
         if not self.parts:
             raise ValueError("a mixed corpus needs at least one part")
 
@@ -325,11 +333,7 @@ def open_corpus(source: str | Path) -> Corpus:
 
 def _check_counts(corpus: WorldCorpus | HubCorpus) -> None:
     for name in ("n_documents", "n_validation"):
-        value = getattr(corpus, name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} is {value!r}; use a whole number of documents")
-        if value < 1:
-            raise ValueError(f"{name} is {value}, which is too small; use 1 or more documents")
+        checks.whole_number(name, getattr(corpus, name), at_least=1)
 
 
 def _checked(split: str) -> str:

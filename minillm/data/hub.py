@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
+from minillm import checks
 from minillm.data.readers import SUFFIXES
 
 __all__ = ["HubRows", "is_hub_name", "stream_rows"]
@@ -91,11 +92,12 @@ class HubRows:
 
     def __post_init__(self) -> None:
         for name in ("n_train", "n_validation"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; use a whole number of at least 1")
-        if not isinstance(self.skip_bad, bool):
-            raise TypeError(f"skip_bad is {self.skip_bad!r}; use true or false")
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        for name in ("dataset", "dataset_split"):
+            checks.text(name, getattr(self, name))
+        for name in ("config", "revision"):
+            checks.text(name, getattr(self, name), optional=True)
+        checks.yes_or_no("skip_bad", self.skip_bad)
 
     @staticmethod
     def parse(row: Mapping[str, Any]) -> Any:

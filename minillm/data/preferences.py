@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from minillm import checks
 from minillm.data.answers import Answer, answer_prompts
 from minillm.data.corpora import Split
 from minillm.data.hub import HubRows, is_hub_name
@@ -186,15 +187,10 @@ class SampledPreferences(Preferences):
 
     def __post_init__(self) -> None:
         for name, least in (("n_train", 1), ("n_validation", 1), ("answers", 2), ("max_new_tokens", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}; use a whole number of at least {least}")
-        if not self.temperature > 0:
-            raise ValueError(
-                f"temperature is {self.temperature}; use a number above 0, or all answers to a prompt are the same"
-            )
-        if self.noise < 0:
-            raise ValueError(f"noise is {self.noise}; use 0 (none) or a positive number")
+            checks.whole_number(name, getattr(self, name), at_least=least)
+        checks.number("temperature", self.temperature, above=0)  # at 0 all answers to a prompt are the same
+        checks.number("noise", self.noise, at_least=0)
+        checks.seed("seed", self.seed)
 
     @property
     def description(self) -> str:

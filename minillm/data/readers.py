@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from minillm import checks
 from minillm.data.rows import (
     COMPARISON_KEYS,
     CONVERSATION_KEYS,
@@ -85,10 +86,9 @@ class FileRows:
     validation_share: float = 0.05  # of the items, from the end
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.validation_share < 1.0:
-            raise ValueError(
-                f"validation_share={self.validation_share} is not allowed; use a number between 0 and 1"
-            )
+        checks.text("source", self.source)
+        checks.tuple_of("paths", self.paths, Path)
+        checks.number("validation_share", self.validation_share, above=0, below=1)
 
     def read(self, path: Path) -> Iterator[Any]:
         """The items of one file."""

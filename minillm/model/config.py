@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from minillm import checks
+
 __all__ = ["LONGEST_CONTEXT", "GPTConfig"]
 
 LONGEST_CONTEXT = 1 << 20  # tokens; a model keeps two tables of rotary positions for all of them
@@ -38,19 +40,15 @@ class GPTConfig:
         if self.n_kv_head is None:
             object.__setattr__(self, "n_kv_head", self.n_head)
         if self.d_ff is None:
-            _check_count("d_model", self.d_model)
+            checks.whole_number("d_model", self.d_model, at_least=1)
             object.__setattr__(self, "d_ff", -(-self.d_model * 8 // 3 // 32) * 32)
-        for name in ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "d_model", "d_ff"):
-            _check_count(name, getattr(self, name))
-        if self.context_length > LONGEST_CONTEXT:
-            raise ValueError(
-                f"context_length={self.context_length} is too large; use at most {LONGEST_CONTEXT}"
-            )
+        for name in ("vocab_size", "n_layer", "n_head", "n_kv_head", "d_model", "d_ff"):
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.whole_number("context_length", self.context_length, at_least=1, at_most=LONGEST_CONTEXT)
         for name in ("rope_theta", "norm_eps"):
-            _check_positive(name, getattr(self, name))
+            checks.number(name, getattr(self, name), above=0)
         for name in ("qk_norm", "tie_embeddings"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name}={getattr(self, name)!r} is not a truth value; use True or False")
+            checks.yes_or_no(name, getattr(self, name))
         self._check_heads()
 
     def _check_heads(self) -> None:
@@ -74,17 +72,3 @@ class GPTConfig:
     def head_width(self) -> int:
         """Numbers in one head's query, key or value."""
         return self.d_model // self.n_head
-
-
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r} is not a whole number; use an int of 1 or more")
-    if value < 1:
-        raise ValueError(f"{name}={value} is too small; use 1 or more")
-
-
-def _check_positive(name: str, value: object) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r} is not a number; use a float above 0")
-    if not 0.0 < value < float("inf"):
-        raise ValueError(f"{name}={value} is not allowed; use a finite number above 0")

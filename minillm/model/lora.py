@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minillm import checks
+
 __all__ = [
     "ATTENTION_LAYERS",
     "DEFAULT_ADAPTER",
@@ -69,12 +71,9 @@ class LoRAConfig:
     def __post_init__(self) -> None:
         if isinstance(self.targets, list):
             object.__setattr__(self, "targets", tuple(self.targets))
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
-            raise ValueError(f"rank is {self.rank!r}; use a whole number of at least 1")
-        if not self.alpha > 0 or not math.isfinite(self.alpha):
-            raise ValueError(f"alpha is {self.alpha}; use a number above 0")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout is {self.dropout}; use a share from 0 to below 1")
+        checks.whole_number("rank", self.rank, at_least=1)
+        checks.number("alpha", self.alpha, above=0)
+        checks.number("dropout", self.dropout, at_least=0, below=1)
         names = isinstance(self.targets, tuple) and all(isinstance(name, str) for name in self.targets)
         if not names or not self.targets:
             raise ValueError(f"targets is {self.targets!r}; give names of layers, such as {LINEAR_LAYERS}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from minillm import checks
 from minillm.data.conversations import Conversations
 from minillm.data.corpora import Corpus
 from minillm.model.adapters import save_adapter
@@ -34,11 +35,9 @@ class DomainConfig:
     full_learning_rate: float  # AdamW's peak where all weights are trained
 
     def __post_init__(self) -> None:
-        if not isinstance(self.adapter, LoRAConfig):
-            raise TypeError(f"adapter is {self.adapter!r}; use a LoRAConfig")
-        if not isinstance(self.training, SFTConfig):
-            raise TypeError(f"training is {self.training!r}; use an SFTConfig")
-        replace(self.training.fit, learning_rate=self.full_learning_rate)  # refuses one that is not allowed
+        checks.instance("adapter", self.adapter, LoRAConfig)
+        checks.instance("training", self.training, SFTConfig)
+        checks.number("full_learning_rate", self.full_learning_rate, above=0)
 
     @property
     def full_training(self) -> SFTConfig:

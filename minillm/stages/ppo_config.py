@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
+
+from minillm import checks
 
 __all__ = ["PPOConfig"]
 
@@ -43,46 +43,21 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         for name in ("iterations", "prompts", "epochs", "minibatches", "rows", "max_new_tokens"):
-            _check(name, getattr(self, name), whole=True, low=1)
+            checks.whole_number(name, getattr(self, name), at_least=1)
         for name in ("evaluate_every", "checkpoint_every"):
-            _check(name, getattr(self, name), whole=True, low=1)
-        _check("critic_warmup", self.critic_warmup, whole=True, low=0)
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.whole_number("critic_warmup", self.critic_warmup, at_least=0)
         for name in ("learning_rate", "critic_learning_rate", "clip_eps", "max_grad_norm", "temperature"):
-            _check(name, getattr(self, name), above=0)
+            checks.number(name, getattr(self, name), above=0)
         for name in ("value_clip_eps", "kl_target", "max_step_kl"):
-            _check(name, getattr(self, name), above=0, optional=True)
+            checks.number(name, getattr(self, name), above=0, optional=True)
         for name in ("gamma", "lam", "final_share"):
-            _check(name, getattr(self, name), low=0, high=1)
+            checks.number(name, getattr(self, name), at_least=0, at_most=1)
         for name in ("kl_coef", "missing_end_penalty"):
-            _check(name, getattr(self, name), low=0)
+            checks.number(name, getattr(self, name), at_least=0)
         for name in ("whiten", "mask_padding", "end_token"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} is {getattr(self, name)!r}; use True or False")
+            checks.yes_or_no(name, getattr(self, name))
         if self.minibatches > self.prompts:
             raise ValueError(
                 f"minibatches is {self.minibatches} and prompts {self.prompts}; use at least a prompt a minibatch"
             )
-
-
-def _check(
-    name: str,
-    value: Any,
-    *,
-    whole: bool = False,
-    low: float | None = None,
-    above: float | None = None,
-    high: float | None = None,
-    optional: bool = False,
-) -> None:
-    """Refuse a setting that is no number, or out of its bounds."""
-    if value is None and optional:
-        return
-    allowed = "a whole number" if whole else "a finite number"
-    allowed += f" of at least {low}" if low is not None else f" above {above}"
-    allowed += f" and at most {high}" if high is not None else ""
-    allowed += ", or None" if optional else ""
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise TypeError(f"{name} is {value!r}; use {allowed}")
-    too_low = (low is not None and value < low) or (above is not None and not value > above)
-    if too_low or (high is not None and value > high) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value}; use {allowed}")

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from minillm import checks
 from minillm.data.batches import Batch, PackedDocuments, TokenDocuments, whole_documents
 from minillm.data.corpora import Corpus
 from minillm.data.shards import open_shards, write_shards
@@ -47,15 +48,11 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         for name, kind in (("model", GPTConfig), ("fit", FitConfig)):
-            if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"{name} is {getattr(self, name)!r}; use a {kind.__name__}")
-        for name in ("rows", "max_epochs", "validation_tokens"):
-            value = getattr(self, name)
-            kinds = (int, float) if name == "max_epochs" else (int,)
-            if isinstance(value, bool) or not isinstance(value, kinds):
-                raise TypeError(f"{name} is {value!r}; use a number above 0")
-            if not value > 0:
-                raise ValueError(f"{name} is {value}; use a number above 0")
+            checks.instance(name, getattr(self, name), kind)
+        for name in ("rows", "validation_tokens"):
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.yes_or_no("copy_friendly", self.copy_friendly)
+        checks.number("max_epochs", self.max_epochs, above=0)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from minillm import checks
 from minillm.data.preferences import Comparison
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
@@ -53,12 +54,9 @@ class RewardConfig:
     max_epochs: float = 2.0  # fewer steps are made where they would read the comparisons more often
 
     def __post_init__(self) -> None:
-        if not isinstance(self.fit, FitConfig):
-            raise TypeError(f"fit is {self.fit!r}; use a FitConfig")
-        if isinstance(self.prompts, bool) or not isinstance(self.prompts, int) or self.prompts < 1:
-            raise ValueError(f"prompts is {self.prompts!r}; use a whole number of at least 1")
-        if not self.max_epochs > 0:
-            raise ValueError(f"max_epochs is {self.max_epochs}; use a number above 0")
+        checks.instance("fit", self.fit, FitConfig)
+        checks.whole_number("prompts", self.prompts, at_least=1)
+        checks.number("max_epochs", self.max_epochs, above=0)
 
 
 def ranking_loss(scores: Tensor, ranks: Tensor, reduction: str = "mean") -> Tensor:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from minillm import checks
 from minillm.data.batches import PackedDocuments, TokenDocuments, whole_documents
 from minillm.data.conversations import Conversations
 from minillm.data.corpora import Corpus
@@ -42,16 +43,11 @@ class SFTConfig:
     corpus_documents: int = 500  # so many validation documents of the corpus measure what is forgotten
 
     def __post_init__(self) -> None:
-        if not isinstance(self.fit, FitConfig):
-            raise TypeError(f"fit is {self.fit!r}; use a FitConfig")
+        checks.instance("fit", self.fit, FitConfig)
         for name in ("rows", "corpus_documents"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; use a whole number of at least 1")
-        if not 0.0 <= self.pretraining_share < 1.0:
-            raise ValueError(f"pretraining_share is {self.pretraining_share}; use a share from 0 to below 1")
-        if not self.max_epochs > 0:
-            raise ValueError(f"max_epochs is {self.max_epochs}; use a number above 0")
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.number("pretraining_share", self.pretraining_share, at_least=0, below=1)
+        checks.number("max_epochs", self.max_epochs, above=0)
 
 
 def chat_documents(

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from minillm import checks
 from minillm.data.corpora import Corpus
 from minillm.text.tokenizer import SPECIAL_TOKENS, Tokenizer
 
@@ -25,14 +26,14 @@ class TokenizerConfig:
     max_characters: int = 10_000_000  # of the training text that are read
 
     def __post_init__(self) -> None:
+        checks.whole_number("vocab_size", self.vocab_size)
+        checks.whole_number("max_characters", self.max_characters, at_least=1)
         smallest = 256 + len(SPECIAL_TOKENS)
         if self.vocab_size < smallest:
             raise ValueError(
-                f"vocab_size={self.vocab_size} is too small; use at least {smallest}: "
+                f"vocab_size is {self.vocab_size}; use a whole number of at least {smallest}: "
                 f"256 bytes and {len(SPECIAL_TOKENS)} special tokens"
             )
-        if self.max_characters < 1:
-            raise ValueError(f"max_characters={self.max_characters} is too small; use 1 or more")
 
 
 def train_tokenizer(config: TokenizerConfig, corpus: Corpus, folder: str | Path) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+
+from minillm import checks
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "FitConfig"]
 
@@ -41,64 +42,23 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "micro_batch_rows", "validate_every", "patience", "checkpoint_every"):
-            _check_whole(name, getattr(self, name), optional=name not in ("steps", "checkpoint_every"))
+            optional = name not in ("steps", "checkpoint_every")
+            checks.whole_number(name, getattr(self, name), at_least=1, optional=optional)
         for name in ("matrix_learning_rate", "embedding_learning_rate", "learning_rate", "max_grad_norm"):
             optional = name in ("embedding_learning_rate", "max_grad_norm")
-            _check_number(name, getattr(self, name), low=0, low_allowed=False, optional=optional)
+            checks.number(name, getattr(self, name), above=0, optional=optional)
         for name in ("warmup_share", "final_share"):
-            _check_number(name, getattr(self, name), low=0, high=1, high_allowed=True)
+            checks.number(name, getattr(self, name), at_least=0, at_most=1)
         for name in ("momentum", "beta1", "beta2"):
-            _check_number(name, getattr(self, name), low=0, high=1)
-        _check_number("weight_decay", self.weight_decay, low=0)
-        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        _check_choice("schedule", self.schedule, SCHEDULES)
+            checks.number(name, getattr(self, name), at_least=0, below=1)
+        checks.number("weight_decay", self.weight_decay, at_least=0)
+        checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
+        checks.one_of("schedule", self.schedule, SCHEDULES)
+        checks.seed("seed", self.seed)
         if self.patience is not None and self.validate_every is None:
             raise ValueError(f"patience is {self.patience} and validate_every None; set validate_every too")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise TypeError(f"seed is {self.seed!r}; allowed is a whole number")
 
     @property
     def warmup_steps(self) -> int:
         """Steps of rising learning rate."""
         return round(self.warmup_share * self.steps)
-
-
-def _check_whole(name: str, value: object, optional: bool) -> None:
-    """Refuse anything but a whole number of at least 1 (or None, where that is a choice)."""
-    if value is None and optional:
-        return
-    allowed = "a whole number of at least 1" + (" or None" if optional else "")
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}; allowed is {allowed}")
-    if value < 1:
-        raise ValueError(f"{name} is {value}; allowed is {allowed}")
-
-
-def _check_number(
-    name: str,
-    value: object,
-    low: float,
-    high: float = math.inf,
-    low_allowed: bool = True,
-    high_allowed: bool = False,
-    optional: bool = False,
-) -> None:
-    """Refuse anything but a number between ``low`` and ``high`` (or None, where that is a choice)."""
-    if value is None and optional:
-        return
-    allowed = f"a number {'from' if low_allowed else 'above'} {low}"
-    if high < math.inf:
-        allowed += f" {'up to' if high_allowed else 'to below'} {high}"
-    allowed += " or None" if optional else ""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {value!r}; allowed is {allowed}")
-    too_low = value < low or (value == low and not low_allowed)
-    too_high = value > high or (value == high and not high_allowed)
-    if too_low or too_high or not math.isfinite(value):
-        raise ValueError(f"{name} is {value}; allowed is {allowed}")
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Refuse a word that is not on the list."""
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}")

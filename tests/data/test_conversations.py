@@ -131,10 +131,16 @@ def test_what_cannot_be_opened_is_told(tmp_path):
     ],
 )
 def test_wrong_settings_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         TaskConversations(**changes)
 
 
+def test_families_may_be_a_list_as_json_gives_it():
+    given, wanted = (TaskConversations(50, 5, kind(["greeting"])) for kind in (list, tuple))
+    assert given == wanted
+    assert given.settings() == wanted.settings()
+
+
 def test_a_wrong_share_is_refused():
-    with pytest.raises(ValueError, match="validation_share=1.0 is not allowed"):
+    with pytest.raises(ValueError, match="validation_share is 1.0; use a number above 0 and below 1"):
         FileConversations("x", (), validation_share=1.0)

@@ -149,7 +149,7 @@ def test_a_column_of_another_type(hub):
     [
         ({"n_train": 0}, "n_train is 0; use a whole number of at least 1"),
         ({"n_validation": True}, "n_validation is True"),
-        ({"skip_bad": "no"}, "skip_bad is 'no'; use true or false"),
+        ({"skip_bad": "no"}, "skip_bad is 'no'; use True or False"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):

@@ -163,9 +163,9 @@ def edit(folder: Path, **changes: object) -> None:
         ({"hidden_act": "gelu"}, "has hidden_act='gelu'; only 'silu' can be loaded"),
         ({"head_dim": 8}, "has head_dim=8; only hidden_size / num_attention_heads = 6 can be loaded"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "asks for rotary positions of type 'yarn'"),
-        ({"num_hidden_layers": 0}, "n_layer=0 is too small"),
-        ({"hidden_size": "24"}, "d_model='24' is not a whole number"),
-        ({"num_attention_heads": None}, "n_head=None is not a whole number"),
+        ({"num_hidden_layers": 0}, "n_layer is 0; use a whole number of at least 1"),
+        ({"hidden_size": "24"}, "d_model is '24'; use a whole number"),
+        ({"num_attention_heads": None}, "n_head is None; use a whole number"),
         (
             {"vocab_size": 60},
             "embed_tokens.weight is (53, 24) in the file and (60, 24) in the model (1 such weights)",

@@ -795,8 +795,8 @@ WRONG = [
     *((name, math.nan, "a finite number above 0") for name in ABOVE_0),
     *((name, math.inf, "a finite number above 0") for name in ABOVE_0),
     *((name, -0.1, "a finite number above 0, or None") for name in OPTIONAL),
-    *((name, -0.1, "a finite number of at least 0 and at most 1") for name in SHARES),
-    *((name, 1.1, "a finite number of at least 0 and at most 1") for name in SHARES),
+    *((name, -0.1, "a number of at least 0 and at most 1") for name in SHARES),
+    *((name, 1.1, "a number of at least 0 and at most 1") for name in SHARES),
     *((name, -1.0, "a finite number of at least 0") for name in ("kl_coef", "missing_end_penalty")),
     *((name, 1, "True or False") for name in ("whiten", "mask_padding", "end_token")),
 ]

@@ -165,5 +165,5 @@ def test_tokenizer_stage_measures_held_out_text(corpus, tmp_path):
 
 @pytest.mark.parametrize("make", [lambda: TokenizerConfig(255), lambda: TokenizerConfig(300, 0)])
 def test_bad_tokenizer_settings_are_refused(make):
-    with pytest.raises(ValueError, match="too small; use"):
+    with pytest.raises(ValueError, match="; use a whole number of at least"):
         make()

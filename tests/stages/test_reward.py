@@ -335,8 +335,8 @@ def test_the_seed_decides(tmp_path, runtime):
         ({"prompts": 0}, "prompts is 0; use a whole number of at least 1"),
         ({"prompts": True}, "prompts is True"),
         ({"prompts": 2.0}, "prompts is 2.0"),
-        ({"max_epochs": 0}, "max_epochs is 0; use a number above 0"),
-        ({"max_epochs": math.nan}, "max_epochs is nan; use a number above 0"),
+        ({"max_epochs": 0}, "max_epochs is 0; use a finite number above 0"),
+        ({"max_epochs": math.nan}, "max_epochs is nan; use a finite number above 0"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):

@@ -237,8 +237,8 @@ def test_own_conversations_train_in_its_place(tokenizer, tmp_path, runtime):
     [
         ({"fit": 3}, "fit is 3; use a FitConfig"),
         ({"rows": 0}, "rows is 0; use a whole number of at least 1"),
-        ({"pretraining_share": 1.0}, "pretraining_share is 1.0; use a share from 0 to below 1"),
-        ({"max_epochs": 0}, "max_epochs is 0; use a number above 0"),
+        ({"pretraining_share": 1.0}, "pretraining_share is 1.0; use a number of at least 0 and below 1"),
+        ({"max_epochs": 0}, "max_epochs is 0; use a finite number above 0"),
         ({"corpus_documents": 0}, "corpus_documents is 0"),
     ],
 )
