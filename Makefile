@@ -57,11 +57,12 @@ retest:  ## forget what passed and run all tests again
 	@rm -rf $(PASSED) $(REPORTS)
 	@$(MAKE) --no-print-directory test
 
-lint: $(PASSED)/lint  ## ruff check, ruff format --check, the form of the chapters
+lint: $(PASSED)/lint  ## ruff check, ruff format --check, types (mypy), the form of the chapters
 
 $(PASSED)/lint: $(ENV) $(PACKAGE) $(TESTS) $(TOOLS) $(CHAPTERS) book/ruff.toml _config.yml
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 	@$(BIN)/python tools/notebooks.py check
 	@mkdir -p $(@D) && touch $@
 
@@ -145,7 +146,7 @@ set-repository: env  ## make URL=https://github.com/OWNER/NAME [BRANCH=main] the
 	@$(BIN)/python tools/repository.py $(URL) $(BRANCH)
 
 clean:  ## remove what was built (not .venv, not runs)
-	rm -rf _build build .pytest_cache .ruff_cache book/.ruff_cache .hypothesis
+	rm -rf _build build .pytest_cache .mypy_cache .ruff_cache book/.ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the virtual environment and the trained stages too

@@ -120,6 +120,16 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert re.search(rf"^## .*\b{re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
 
 
+def test_types_are_shipped_and_checked() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert settings["strict"] is True and settings["files"] == ["minillm"]
+    assert f">={settings['python_version']}" == PROJECT["requires-python"]
+    for exception in settings["overrides"]:
+        assert set(exception) == {"module", "ignore_missing_imports"}, "only for packages without types"
+        assert not [name for name in exception["module"] if name.startswith(("minillm", "*"))]
+    assert (PACKAGE / "py.typed").read_bytes() == b""
+
+
 # The address of the repository
 
 
