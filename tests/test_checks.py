@@ -235,7 +235,10 @@ def _wrong_settings() -> typing.Iterator[typing.Any]:
             union = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
             plain = next((part for part in union if part in WRONG), None)
             values = WRONG[plain] if plain else (3, math.nan)
-            for value in values if NoneType in union else (*values, None):
+            has_none = (
+                NoneType in union or field.default is None
+            )  # which stands for what follows from other fields
+            for value in values if has_none else (*values, None):
                 yield pytest.param(example, field.name, value, id=f"{kind.__name__}.{field.name}={value}")
 
 

@@ -169,7 +169,14 @@ def plan_rows(lengths: Iterable[int], context_length: int) -> list[tuple[tuple[i
     return [(row, n) for rows in open_rows for row, n in sorted(rows.items(), reverse=True) if n > 0]
 
 
-def _place(open_rows: list[Counter], space: int, row: tuple, n_rows: int, length: int, waiting: int) -> int:
+def _place(
+    open_rows: list[Counter[tuple[int, ...]]],
+    space: int,
+    row: tuple[int, ...],
+    n_rows: int,
+    length: int,
+    waiting: int,
+) -> int:
     """Fill up to `n_rows` rows of one kind with segments of one length, row by row; how many still wait."""
     each = space // length
     full_rows = min(n_rows, waiting // each)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +45,7 @@ def named_files(source: str) -> list[Path]:
     """The files, of any kind, that a user means by the name of a file, a folder or a pattern; perhaps none."""
     path = Path(source).expanduser()
     if path.is_dir():
-        found = path.rglob("*")
+        found: Iterable[Path] = path.rglob("*")
     else:
         found = [path] if path.exists() else map(Path, glob.glob(str(path), recursive=True))
     return sorted(path for path in found if path.is_file())

@@ -60,7 +60,8 @@ class Concatenated:
     @property
     def dtype(self) -> np.dtype:
         """That of the parts."""
-        return self.parts[0].dtype
+        dtype: np.dtype = self.parts[0].dtype
+        return dtype
 
     def __getitem__(self, span: slice) -> np.ndarray:
         """The elements from `span.start` to before `span.stop`, both from 0 to the length."""
@@ -132,7 +133,7 @@ def open_shards(folder: str | Path, end_of_text_id: int) -> TokenDocuments:
     folder = Path(folder)
     index = _index(folder)
     files = [_tokens_file(folder, number) for number in range(index["shards"] if index else 0)]
-    if not files or not all(file.is_file() and file.stat().st_size for file in files):
+    if index is None or not all(file.is_file() and file.stat().st_size for file in files):
         raise ValueError(f"the tokens in {folder} are not complete; run the same command again to write them")
     _mapped.cache_clear()  # a file may have been written again since
     shards = [_Shard(file, f"<u{index['bytes_per_id']}") for file in files]
@@ -179,7 +180,7 @@ def _written(
     progress: bool,
 ) -> Iterator[dict[str, Any]]:
     """The facts of each shard, in order, as they are written or found."""
-    waiting: deque[tuple[int, Future]] = deque()
+    waiting: deque[tuple[int, Future[dict[str, Any]]]] = deque()
     bar = tqdm(unit="B", unit_scale=True, desc="tokenizing", disable=not progress)
     with ThreadPoolExecutor(workers) as pool, bar:
 
@@ -193,7 +194,7 @@ def _written(
             for number, block in enumerate(text_batches(texts, block_characters)):
                 source = _source(block, tokenizer)
                 if number in good and good[number].get("source") == source:
-                    future: Future = Future()
+                    future: Future[dict[str, Any]] = Future()
                     future.set_result(good[number])
                 else:
                     future = pool.submit(_write_shard, block, source, tokenizer, folder, number)

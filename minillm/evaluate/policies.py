@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from minillm.data.answers import Answer
 from minillm.data.judge import Verdict
@@ -120,7 +119,7 @@ class PolicyReport:
 
 def evaluate_policy(
     policy: GPT,
-    reference: nn.Module,
+    reference: GPT,
     tokenizer: Tokenizer,
     tasks: Sequence[Task],
     reward_model: RewardModel | None = None,

@@ -40,12 +40,14 @@ class ScoredPairs:
     @property
     def has_order(self) -> np.ndarray:
         """(pairs,) whether the judge scores the two answers differently."""
-        return np.abs(self.gold_margins) > _TIE
+        order: np.ndarray = np.abs(self.gold_margins) > _TIE
+        return order
 
     @property
     def agrees(self) -> np.ndarray:
         """(pairs,) whether the model orders the pair as the judge does."""
-        return (self.margins > 0) == (self.gold_margins > 0)
+        same: np.ndarray = (self.margins > 0) == (self.gold_margins > 0)
+        return same
 
     @property
     def accuracy_gold(self) -> float:

@@ -111,4 +111,5 @@ def _steps(points: np.ndarray) -> list[int]:
     """Centred and scaled coordinates, one point after the other, in steps of 1 / RESOLUTION of the view."""
     centred = points - points.mean(axis=0)
     extent = np.linalg.norm(centred, axis=1).max() or 1.0
-    return np.rint(centred / extent * RESOLUTION).astype(int).ravel().tolist()
+    steps: list[int] = np.rint(centred / extent * RESOLUTION).astype(int).ravel().tolist()
+    return steps
