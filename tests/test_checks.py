@@ -213,7 +213,7 @@ def _settings() -> dict[type, object]:
         walk(preset)
         walk(preset.tokenizer)
     kinds = [kind for kind in typing.get_type_hints(Preset).values() if isinstance(kind, type)]
-    for kind in {below for base in kinds for below in _classes_below(base)}:
+    for kind in dict.fromkeys(below for base in kinds for below in _classes_below(base)):
         if dataclasses.is_dataclass(kind) and kind not in found and kind.__module__.startswith("minillm."):
             found[kind] = _made(kind)
     return found
