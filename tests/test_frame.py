@@ -308,6 +308,35 @@ def test_every_exported_name_exists() -> None:
     assert {name for name in minillm.__all__ if not hasattr(minillm, name)} == set()
 
 
+LAZY = [path for path in MODULES if "def __getattr__" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=module_name)
+def test_dir_shows_what_is_public(path: Path) -> None:
+    """Of a module that loads its names when they are first used, before and after they are."""
+    program = (
+        f"import {module_name(path)} as m; import minillm.files; print(*dir(m)); "
+        "[getattr(m, name) for name in m.__all__]; print(*dir(m)); print(*m.__all__)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, after, public = (line.split() for line in run.stdout.splitlines())
+    assert before == after == sorted(before)
+    assert [name for name in before if not re.fullmatch(r"__\w+__", name)] == sorted(public)
+    assert {"__all__", "__doc__", "__file__", "__name__", "__path__"} <= set(before)
+
+
+def test_the_version_is_in_dir() -> None:
+    import minillm
+
+    assert "__version__" in dir(minillm)
+
+
 # Make, workflows, README
 
 
