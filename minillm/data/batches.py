@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from minillm import checks
 from minillm.model.loss import IGNORE_INDEX
 
 __all__ = ["IGNORE_INDEX", "Batch", "PackedDocuments", "TokenDocuments", "plan_rows", "whole_documents"]
@@ -131,8 +132,7 @@ class TokenDocuments:
             starts, lengths: int64 (segments,). A document that fits is one segment. A longer one becomes
             consecutive pieces: each starts with the last token of the one before, only the last ends in eot.
         """
-        if context_length < 1:
-            raise ValueError(f"context_length is {context_length}; it must be at least 1")
+        checks.whole_number("context_length", context_length, at_least=1)
         predictions = np.diff(self.offsets)
         pieces = -(-predictions // context_length)
         document = np.repeat(np.arange(len(self)), pieces)
@@ -214,8 +214,7 @@ class PackedDocuments:
         rows: int,
         seed: int = 0,
     ):
-        if rows < 1:
-            raise ValueError(f"rows is {rows}; a batch needs at least 1 row")
+        checks.whole_number("rows", rows, at_least=1)
         if not isinstance(token_documents, TokenDocuments):
             token_documents = TokenDocuments(token_documents, end_of_text_id)
         self.documents, self.context_length = token_documents, context_length

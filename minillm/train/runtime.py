@@ -17,6 +17,8 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from minillm import checks
+
 __all__ = [
     "ALONE",
     "PRECISIONS",
@@ -92,6 +94,7 @@ def choose_runtime(
 
     Raises:
         ValueError: a setting that does not exist, or a device that this machine lacks.
+        TypeError: a setting of the wrong type.
     """
     _check_choices(precision, threads, compile)
     rank, world_size, local_rank = (int(os.environ.get(n, d)) for n, d in _RANK_VARIABLES.items())
@@ -107,12 +110,10 @@ def choose_runtime(
 
 def _check_choices(precision: str, threads: int | None, compile: bool | str) -> None:
     """Refuse settings that no machine knows."""
-    if precision not in ("auto", *PRECISIONS):
-        raise ValueError(f"precision is {precision!r}; choose one of auto, {', '.join(PRECISIONS)}")
+    checks.one_of("precision", precision, ("auto", *PRECISIONS))
     if compile not in (True, False, "auto"):
         raise ValueError(f"compile is {compile!r}; choose True, False or 'auto'")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads is {threads}; allowed is a whole number of at least 1, or None")
+    checks.whole_number("threads", threads, at_least=1, optional=True)
 
 
 # While the first process tokenizes or tests, the others wait for longer than the ten minutes after which a process is

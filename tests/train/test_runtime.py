@@ -61,11 +61,12 @@ def test_autocast_computes_products_in_the_precision(precision, dtype):
         ({"device": "meta"}, "device is 'meta', which this machine lacks"),
         ({"precision": "int4"}, "precision is 'int4'; choose one of auto, fp32, bf16, fp16"),
         ({"compile": "yes"}, "compile is 'yes'; choose True, False or 'auto'"),
-        ({"threads": 0}, "threads is 0; allowed is a whole number of at least 1, or None"),
+        ({"threads": "4"}, "threads is '4'; use a whole number of at least 1, or None"),
+        ({"threads": 0}, "threads is 0; use a whole number of at least 1, or None"),
     ],
 )
 def test_unknown_choices_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         choose_runtime(**arguments)
 
 
