@@ -5,7 +5,7 @@ Like a corpus, a source gives two splits, "train" and "validation", and says in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,12 +13,15 @@ from typing import Any, ClassVar
 
 from minillm.data.corpora import Split
 from minillm.data.hub import HubRows, is_hub_name
-from minillm.data.readers import ROW_SUFFIXES, FileRows, find_files, read_conversations
+from minillm.data.listed import FileRows
+from minillm.data.places import find_files
+from minillm.data.readers import ROW_SUFFIXES, Reading, read_conversations
 from minillm.data.rows import TURNS, parse_conversation
 from minillm.data.tasks import DOMAINS, PPO_SEED, Tasks
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED
 from minillm.files import sha256_bytes
-from minillm.text.chat import Message
+from minillm.text.chat import Message, render_chat
+from minillm.text.tokenizer import Tokenizer
 
 __all__ = [
     "Conversations",
@@ -29,6 +32,7 @@ __all__ = [
     "open_conversations",
     "open_domain",
     "prompt_of",
+    "prompts_of",
 ]
 
 
@@ -57,6 +61,17 @@ class Conversations:
 
         Raises:
             ValueError: as when they are read.
+        """
+
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        """Find out, before a model is trained, that nothing of them fits the model; what is built in always does.
+
+        Args:
+            tokenizer: the model's.
+            context_length: of the model (tokens).
+        Raises:
+            ValueError: in one of the splits no conversation has an answer within the context, or no prompt leaves
+                room for one.
         """
 
 
@@ -110,11 +125,20 @@ def _task_sample(families: tuple[str, ...] | None, steps: bool, seed: int) -> st
 
 def prompt_of(messages: list[Message]) -> list[Message]:
     """A conversation up to the user's last message, which waits for an answer."""
-    return messages[: max(i for i, message in enumerate(messages) if message["role"] == "user") + 1]
+    return prompts_of(messages)[0]
+
+
+def prompts_of(messages: Sequence[Message]) -> list[list[Message]]:
+    """A conversation up to each message of the user's, the latest first: an earlier one fits where a later does not."""
+    asked = [number for number, message in enumerate(messages) if message["role"] == "user"]
+    return [list(messages[: number + 1]) for number in reversed(asked)]
 
 
 class _ListedConversations(Conversations):
     """Conversations of which `split` gives a list; a prompt is one of them up to the user's last message."""
+
+    what: ClassVar[str]
+    name: str
 
     def split(self, split: str) -> list[list[Message]]:
         raise NotImplementedError
@@ -123,27 +147,50 @@ class _ListedConversations(Conversations):
         return iter(self.split(split))
 
     def check(self) -> None:
-        self.split("train")
+        for split in ("train", "validation"):
+            self.split(split)
+
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        for split in ("train", "validation"):
+            chats = (render_chat(messages, tokenizer) for messages in self.split(split))
+            if not any(any(chat.loss_mask[1 : context_length + 1]) for chat in chats):
+                raise ValueError(
+                    f"{self.what} {self.name}: none of the {len(self.split(split)):,} for {split} has an answer within "
+                    f"the context of {context_length} tokens; give shorter ones, or choose a longer context: "
+                    "--set base.model.context_length=N"
+                )
+        prompts = (prompt for messages in self.split("train") for prompt in prompts_of(messages))
+        if not any(_leaves_room(prompt, tokenizer, context_length) for prompt in prompts):
+            raise ValueError(
+                f"{self.what} {self.name}: no message of the user's leaves room for an answer within the context of "
+                f"{context_length} tokens; give shorter ones, or choose a longer context: "
+                "--set base.model.context_length=N"
+            )
 
     def prompt(self, number: int) -> list[Message]:
         train = self.split("train")
         return prompt_of(train[number % len(train)])
 
 
+def _leaves_room(prompt: Sequence[Message], tokenizer: Tokenizer, context_length: int) -> bool:
+    """Whether an answer of a token, with its end token, fits after a prompt."""
+    return len(render_chat(prompt, tokenizer, add_generation_prompt=True).ids) < context_length - 1
+
+
 @dataclass(frozen=True)
 class FileConversations(FileRows, _ListedConversations):
-    """Conversations in .jsonl files, one a line; see `minillm.data.rows.parse_conversation` for its forms."""
+    """Conversations in files, one a line or row; see `minillm.data.rows.parse_conversation` for its forms."""
 
     what: ClassVar[str] = "conversations"
     example: ClassVar[str] = TURNS
-    validation_share: float = 0.05  # of the conversations, from the end
+    validation_share: float = 0.05  # of the conversations
 
     @property
     def description(self) -> str:
         return f"local conversations: {self.name} ({len(self.rows):,} conversations)"
 
-    def read(self, path: Path) -> Iterator[list[Message]]:
-        return read_conversations(path)
+    def read(self, path: Path, reading: Reading) -> Iterator[list[Message]]:
+        return read_conversations(path, reading)
 
 
 @dataclass(frozen=True)
@@ -172,8 +219,8 @@ class HubDomain(HubConversations):
 
 
 def open_conversations(source: str | Path) -> Conversations:
-    """Conversations by the name that a user gives: "tasks" (the built-in ones), a .jsonl file, a folder or a pattern,
-    or a dataset of the Hub.
+    """Conversations by the name that a user gives: "tasks" (the built-in ones), a file, a folder or a pattern, or
+    a dataset of the Hub.
 
     Raises:
         ValueError: there are no such files.
@@ -202,7 +249,8 @@ def open_domain(source: str | Path) -> Conversations:
 
 def _from_files(source: str, built_in: str) -> FileConversations:
     hint = (
-        'with a JSON object a line, like {"messages": [...]}, a dataset of the Hugging Face Hub (owner/name), '
+        'with a JSON object a line, like {"messages": [...]}, such rows in a .json array or a .parquet file, a dataset '
+        "of the Hugging Face Hub (owner/name), "
         f"or {built_in}"
     )
     return FileConversations(source, find_files(source, ROW_SUFFIXES, "conversations", hint))

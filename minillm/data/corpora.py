@@ -1,30 +1,44 @@
 """Where training text comes from: the micro-world, files on this computer, datasets on the Hugging Face Hub.
 
 A corpus gives the documents (strings) of two splits, "train" and "validation", which never share a
-document: the world draws them from different seeds, and a file keeps its tail for validation. Everything that
+document: the world draws them from different seeds, and of files a part from all over them is held out. Everything that
 decides the documents stands in `settings()`, so that a changed corpus trains a model of its own.
 """
 
 from __future__ import annotations
 
 import glob
+import hashlib
 import heapq
-from collections.abc import Iterator
+import logging
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from minillm.data.hub import is_hub_name, stream_rows
-from minillm.data.readers import PIECE_BYTES, SUFFIXES, is_read_in_pieces, named_files, read_documents
+import numpy as np
+
+from minillm.data.hub import check_words, is_hub_name, stream_rows
+from minillm.data.listed import HELD_OUT, check_share, held_out
+from minillm.data.naming import key_names
+from minillm.data.places import is_folder, is_there, named_files
+from minillm.data.readers import PIECE_BYTES, SUFFIXES, Reading, is_read_in_pieces, read_documents
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED, Document, World
 from minillm.files import sha256_bytes, sha256_file
+from minillm.text.chunks import check_text
+from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["Corpus", "FileCorpus", "HubCorpus", "MixedCorpus", "Split", "WorldCorpus", "open_corpus"]
 
 Split = Literal["train", "validation"]
 OFFLINE = "the built-in corpus needs no network: --corpus world"
+_LEAST_BLOCK = 2_000  # characters that are held out together, where a long text is cut
+_BLOCKS = 10  # so many are held out of a long text at least, if they are not shorter than that
+
+_log = logging.getLogger("minillm")
 
 
 class Corpus:
@@ -53,6 +67,16 @@ class Corpus:
 
         Raises:
             ValueError: as when they are read.
+        """
+
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        """Find out, before a model is trained, that the text is too short for it; what is built in never is.
+
+        Args:
+            tokenizer: the model's.
+            context_length: of the model (tokens).
+        Raises:
+            ValueError: the training text has fewer tokens than one context.
         """
 
     def entropy_nats(self) -> float | None:
@@ -115,23 +139,29 @@ def _world_sample(seed: int) -> str:
 
 @dataclass(frozen=True)
 class FileCorpus(Corpus):
-    """Text from files: .txt and .md (a document each), .jsonl and .parquet (a document per line or row).
+    """Text from files: .txt and .md (a document each), .jsonl, .json and .parquet (a document per line or row).
 
-    The last documents, about `validation_share` of the text, are for validation. Where the border falls into
-    a document that is longer than that share, the document itself is cut at the end of a line.
+    About `validation_share` of the text, documents from all over the files, are for validation. A document that is
+    longer than that share is cut at ends of lines, and some of its blocks are held out. Documents that are the same
+    are in the same split.
     """
 
     source: str  # as the user wrote it
     paths: tuple[Path, ...]  # the files, in order
-    validation_share: float = 0.05  # of the characters, from the end
+    validation_share: float = 0.05  # of the characters
     max_validation: int = 250_000  # characters
     text_key: str = "text"  # key or column that holds the text
+    skip_bad: bool = False  # whether lines and rows that are refused are left out
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.validation_share < 1.0:
-            raise ValueError(
-                f"validation_share={self.validation_share} is not allowed; use a number between 0 and 1"
-            )
+        check_share("validation_share", self.validation_share)
+        if isinstance(self.max_validation, bool) or not isinstance(self.max_validation, int):
+            raise TypeError(f"max_validation is {self.max_validation!r}; use a whole number of characters")
+        if self.max_validation < 1:
+            raise ValueError(f"max_validation is {self.max_validation}; use 1 or more characters")
+        if not isinstance(self.skip_bad, bool):
+            raise TypeError(f"skip_bad is {self.skip_bad!r}; use true or false")
+        check_words(self, "corpus", "text_key")
 
     @property
     def name(self) -> str:
@@ -140,41 +170,72 @@ class FileCorpus(Corpus):
     @property
     def description(self) -> str:
         files = "1 file" if len(self.paths) == 1 else f"{len(self.paths):,} files"
-        return f"local text: {self.name} ({files}, {sum(self._sizes):,} characters)"
+        return f"local text: {self.name} ({files}, {int(self._sizes.sum()):,} characters)"
 
     @cached_property
-    def _sizes(self) -> list[int]:
-        """Characters of each document."""
-        sizes = [len(text) for text in self._all()]
+    def _texts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Characters and a digest of each document: int64, uint64 (documents,)."""
+        sizes, digests, reading = array("q"), array("Q"), Reading(self.skip_bad)
+        for text in self._all(reading):
+            sizes.append(len(text))
+            digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
+            digests.append(int.from_bytes(digest, "little"))
         if not sizes:
+            left_out = f" that can be used ({reading.first_bad})" if reading.n_bad else ""
             raise ValueError(
-                f"corpus {self.source} holds no text; give a file with at least a few thousand words"
+                f"corpus {self.source} holds no text{left_out}; give a file with at least a few thousand words"
             )
-        return sizes
+        if sum(sizes) < 2:
+            raise ValueError(
+                f"corpus {self.source} holds one character; give a file with at least a few thousand words"
+            )
+        if reading.n_bad:
+            _log.warning("%s", reading.told("corpus", self.source, len(sizes)))
+        if reading.n_marks:
+            _log.info(
+                "corpus %s: split into documents at %s marks <|endoftext|>",
+                self.source,
+                f"{reading.n_marks:,}",
+            )
+        return np.array(sizes), np.array(digests)
+
+    @property
+    def _sizes(self) -> np.ndarray:
+        return self._texts[0]
+
+    @cached_property
+    def _plan(self) -> tuple[np.ndarray, np.ndarray]:
+        """Into how many blocks each document is cut, int64 (documents,), and which of all blocks are held out, bool."""
+        sizes, digests = self._texts
+        total = int(sizes.sum())
+        wanted = max(1, min(int(total * self.validation_share), self.max_validation))
+        block = min(wanted, total - wanted, max(wanted // _BLOCKS, _LEAST_BLOCK))
+        blocks = np.where(sizes > wanted, np.minimum(sizes, np.maximum(2, np.rint(sizes / block))), 1).astype(
+            int
+        )
+        _, first, text = np.unique(digests, return_index=True, return_inverse=True)
+        ends = np.cumsum(blocks[first])  # the blocks of the first document of each text are numbered
+        numbers = np.arange(int(blocks.sum())) - np.repeat(np.cumsum(blocks) - blocks, blocks)
+        keys = np.repeat((ends - blocks[first])[text], blocks) + numbers
+        return blocks, held_out(keys, wanted / total)
 
     def check(self) -> None:
-        _ = self._sizes  # which are those of all texts
+        _ = self._plan
 
-    def _all(self) -> Iterator[str]:
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        _check_length(self, tokenizer, context_length)
+
+    def _all(self, reading: Reading) -> Iterator[str]:
         for path in self.paths:
-            yield from read_documents(path, self.text_key)
+            yield from read_documents(path, self.text_key, reading)
 
     def documents(self, split: Split) -> Iterator[str]:
-        train = _checked(split) == "train"
-        held_out = max(1, min(int(sum(self._sizes) * self.validation_share), self.max_validation))
-        border = sum(self._sizes) - held_out
-        end = 0
-        for text, size in zip(self._all(), self._sizes, strict=True):
-            start, end = end, end + size
-            if end <= border:
-                first, last = text, ""
-            elif start >= border or size <= held_out:
-                first, last = "", text
-            else:
-                cut = _line_end(text, border - start)
-                first, last = text[:cut], text[cut:]
-            if part := first if train else last:
-                yield part
+        wanted = _checked(split) == "validation"
+        blocks, flags = self._plan
+        begin = 0
+        for text, n in zip(self._all(Reading(self.skip_bad)), blocks.tolist(), strict=True):
+            yield from _parts(text, flags[begin : begin + n].tolist(), wanted)
+            begin += n
 
     @cached_property
     def _checksums(self) -> list[str]:
@@ -186,16 +247,50 @@ class FileCorpus(Corpus):
             "share": self.validation_share,
             "max_validation": self.max_validation,
             "key": self.text_key,
+            "held_out": HELD_OUT,
         }
-        return settings | ({"pieces": PIECE_BYTES} if any(map(is_read_in_pieces, self.paths)) else {})
+        pieces = {"pieces": PIECE_BYTES} if any(map(is_read_in_pieces, self.paths)) else {}
+        return settings | pieces | ({"skip_bad": True} if self.skip_bad else {})
 
 
-def _line_end(text: str, border: int) -> int:
-    """The last end of a line (else of a word) before `border`, so that no word is cut."""
+def _parts(text: str, flags: list[bool], wanted: bool) -> Iterator[str]:
+    """The stretches of a text whose blocks have the wanted flag."""
+    if len(flags) == 1:
+        yield from [text] if flags[0] == wanted else []
+        return
+    size = len(text) // len(flags)
+    borders = [_line_end(text, len(text) * number // len(flags), size) for number in range(1, len(flags))]
+    begin = 0
+    for number, end in enumerate([*borders, len(text)]):
+        last = number + 1 == len(flags) or flags[number + 1] != flags[number]
+        if last:
+            if flags[number] == wanted:
+                yield text[begin:end]
+            begin = end
+
+
+def _line_end(text: str, border: int, size: int) -> int:
+    """The last end of a line (else of a word) in the half block of a size before `border`, so that no word is cut."""
     for mark in ("\n", " "):
-        if (found := text.rfind(mark, 0, border)) > 0:
+        if (found := text.rfind(mark, border - size // 2, border)) >= 0:
             return found + 1
     return border
+
+
+def _check_length(corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> None:
+    """Refuse training text of fewer tokens than one context; no more is read than is needed."""
+    tokens = 0
+    for text in corpus.documents("train"):
+        some = text[: 16 * context_length]  # a word at its cut end has some more tokens than in the whole
+        if tokens + len(tokenizer.encode(some)) >= 2 * context_length:
+            return
+        tokens += len(tokenizer.encode(text)) + 1
+        if tokens >= context_length:
+            return
+    raise ValueError(
+        f"corpus {corpus.name} has {tokens} tokens for training, less than one context of {context_length}; give a "
+        "longer text, or choose a shorter context: --set base.model.context_length=N"
+    )
 
 
 @dataclass(frozen=True)
@@ -208,9 +303,13 @@ class HubCorpus(Corpus):
     config: str | None = None  # the dataset's configuration, where it has several
     revision: str | None = None  # a commit or tag; None is the newest
     text_key: str = "text"  # column that holds the text
+    skip_bad: bool = False  # whether rows that are refused are left out
 
     def __post_init__(self) -> None:
         _check_counts(self)
+        if not isinstance(self.skip_bad, bool):
+            raise TypeError(f"skip_bad is {self.skip_bad!r}; use true or false")
+        check_words(self, "corpus", "config", "revision", "text_key")
 
     @property
     def name(self) -> str:
@@ -223,9 +322,10 @@ class HubCorpus(Corpus):
 
     def documents(self, split: Split) -> Iterator[str]:
         train = _checked(split) == "train"
-        texts = islice(self._texts(), self.n_validation + self.n_documents if train else self.n_validation)
+        reading = Reading(self.skip_bad)
+        wanted = self.n_validation + self.n_documents if train else self.n_validation
         number = 0
-        for number, text in enumerate(texts, start=1):
+        for number, text in enumerate(islice(self._texts(reading), wanted), start=1):
             if not train or number > self.n_validation:
                 yield text
         if train and number <= self.n_validation:
@@ -233,24 +333,48 @@ class HubCorpus(Corpus):
                 f"corpus {self.dataset} has {number:,} documents, and the first {self.n_validation:,} are for "
                 "validation; choose a smaller number: --set corpus.n_validation=N"
             )
+        if train and reading.n_bad:
+            _log.warning("%s", reading.told("corpus", self.dataset, number))
 
-    def _texts(self) -> Iterator[str]:
+    @cached_property
+    def _begins(self) -> bool:
+        """Whether there is a document; its row is checked."""
+        return next(self.documents("validation"), None) is not None
+
+    def check(self) -> None:
+        if not self._begins:
+            raise ValueError(f"corpus {self.dataset} holds no text; {OFFLINE}")
+
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        _check_length(self, tokenizer, context_length)
+
+    def _texts(self, reading: Reading) -> Iterator[str]:
         rows = stream_rows(self.dataset, "corpus", OFFLINE, self.config, self.revision)
         for number, row in enumerate(rows, start=1):
-            where = f"corpus {self.dataset}, row {number}"
-            if self.text_key not in row:
-                raise ValueError(
-                    f"{where}: there is no column {self.text_key!r}, only {', '.join(row)}; name the one with the "
-                    f"text: --set corpus.text_key=NAME; {OFFLINE}"
-                )
-            text = row[self.text_key]
-            if not isinstance(text, (str, type(None))):
-                raise ValueError(
-                    f"{where}: {self.text_key!r} is a {type(text).__name__}, not text; name another column: "
-                    "--set corpus.text_key=NAME"
-                )
-            if text and text.strip():
+            text = row.get(self.text_key)
+            if mistake := self._mistake(row):
+                reading.refuse(f"corpus {self.dataset}, row {number}: {mistake}")
+            elif text and text.strip():
                 yield text
+
+    def _mistake(self, row: Mapping[str, Any]) -> str | None:
+        """What is wrong with a row, and the remedy."""
+        if self.text_key not in row:
+            return (
+                f"there is no column {self.text_key!r}, only {key_names(row)}; name the one with the text: "
+                f"--set corpus.text_key=NAME; {OFFLINE}"
+            )
+        text = row[self.text_key]
+        if not isinstance(text, (str, type(None))):
+            return (
+                f"{self.text_key!r} is a {type(text).__name__}, not text; name another column: "
+                "--set corpus.text_key=NAME"
+            )
+        try:
+            check_text(text or "")
+        except ValueError as error:
+            return f"{self.text_key!r} cannot be encoded: {error}; or leave out such rows: --set corpus.skip_bad=true"
+        return None
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -260,6 +384,7 @@ class HubCorpus(Corpus):
             "documents": self.n_documents,
             "validation": self.n_validation,
             "key": self.text_key,
+            **({"skip_bad": True} if self.skip_bad else {}),
         }
 
 
@@ -306,14 +431,14 @@ def open_corpus(source: str | Path) -> Corpus:
         return WorldCorpus()
     if is_hub_name(source):
         return HubCorpus(source)
-    path, kinds = Path(source).expanduser(), ", ".join(SUFFIXES)
-    if not path.exists() and not glob.has_magic(source):
+    kinds = ", ".join(SUFFIXES)
+    if not is_there(source) and not glob.has_magic(source):
         raise ValueError(
             f"corpus {source!r} is not there; give a file, a folder or a pattern of {kinds}, "
             "a dataset of the Hugging Face Hub (owner/name), or world"
         )
     paths = named_files(source)
-    if path.is_dir():
+    if is_folder(source):
         paths = [path for path in paths if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise ValueError(f"corpus {source!r} has no files of the kinds {kinds}")

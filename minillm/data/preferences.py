@@ -21,7 +21,9 @@ from minillm.data.answers import Answer, answer_prompts
 from minillm.data.corpora import Split
 from minillm.data.hub import HubRows, is_hub_name
 from minillm.data.judge import Judge, Verdict, noisy_ranking
-from minillm.data.readers import ROW_SUFFIXES, FileRows, find_files, read_comparisons
+from minillm.data.listed import FileRows
+from minillm.data.places import find_files
+from minillm.data.readers import ROW_SUFFIXES, Reading, read_comparisons
 from minillm.data.rows import PAIR, parse_comparison
 from minillm.data.tasks import PREFERENCE_SEED, PREFERENCE_TEST_SEED, Task, Tasks
 from minillm.files import write_atomic
@@ -166,6 +168,16 @@ class Preferences:
             ValueError: as when they are read.
         """
 
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        """Find out, before a model is trained, that nothing of them fits the model; what is built in always does.
+
+        Args:
+            tokenizer: the model's.
+            context_length: of the model (tokens).
+        Raises:
+            ValueError: in one of the splits no comparison fits the context.
+        """
+
 
 @dataclass(frozen=True)
 class SampledPreferences(Preferences):
@@ -256,21 +268,48 @@ class _ListedPreferences(Preferences):
                     "the better and the worse answer are the same text; give pairs that differ"
                 )
 
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        for split in ("train", "validation"):
+            kept, _ = self.comparisons(split, None, None)
+            if not any(_fits(one, tokenizer, context_length) for one in kept):
+                raise ValueError(
+                    f"preferences {self.name}: none of the {len(kept):,} comparisons for {split} fits the context of "
+                    f"{context_length} tokens; give shorter prompts and answers, or choose a longer context: "
+                    "--set base.model.context_length=N"
+                )
+
+
+def _fits(one: Comparison, tokenizer: Tokenizer, context_length: int) -> bool:
+    """Whether the prompt fits with each of the answers."""
+    lengths = (
+        len(render_chat(one.conversation(number), tokenizer).ids) for number in range(len(one.answers))
+    )
+    return all(length <= context_length for length in lengths)
+
+
+def _likeness(one: Comparison) -> tuple[str, str]:
+    """Comparisons are alike if they have the same prompt, or at least if they are the same."""
+    return repr(one.prompt), repr(one)
+
 
 @dataclass(frozen=True)
 class FilePreferences(FileRows, _ListedPreferences):
-    """Comparisons in .jsonl files, one a line; see `minillm.data.rows.parse_comparison` for its forms."""
+    """Comparisons in files, one a line or row; see `minillm.data.rows.parse_comparison` for its forms."""
 
     what: ClassVar[str] = "comparisons"
     example: ClassVar[str] = PAIR
-    validation_share: float = 0.1  # of the comparisons, from the end
+    validation_share: float = 0.1  # of the comparisons
 
     @property
     def description(self) -> str:
         return f"local preferences: {self.name} ({len(self.rows):,} comparisons)"
 
-    def read(self, path: Path) -> Iterator[Comparison]:
-        return (Comparison(**row) for row in read_comparisons(path))
+    @staticmethod
+    def likeness(row: Comparison) -> tuple[str, ...]:
+        return _likeness(row)
+
+    def read(self, path: Path, reading: Reading) -> Iterator[Comparison]:
+        return (Comparison(**row) for row in read_comparisons(path, reading))
 
 
 @dataclass(frozen=True)
@@ -287,13 +326,17 @@ class HubPreferences(HubRows, _ListedPreferences):
         return f"{len(self.rows):,} comparisons of {self.dataset} on the Hugging Face Hub"
 
     @staticmethod
+    def likeness(row: Comparison) -> tuple[str, ...]:
+        return _likeness(row)
+
+    @staticmethod
     def parse(row: Mapping[str, Any]) -> Comparison:
         return Comparison(**parse_comparison(row))
 
 
 def open_preferences(source: str | Path) -> Preferences:
-    """Preferences by the name that a user gives: "judge" (the built-in ones), a .jsonl file, a folder or a pattern, or
-    a dataset of the Hub.
+    """Preferences by the name that a user gives: "judge" (the built-in ones), a file, a folder or a pattern, or a
+    dataset of the Hub.
 
     Raises:
         ValueError: there are no such files.
@@ -304,8 +347,8 @@ def open_preferences(source: str | Path) -> Preferences:
     if is_hub_name(source):
         return HubPreferences(source)
     hint = (
-        f"with a JSON object a line, like {PAIR}, a dataset of the Hugging Face Hub (owner/name), "
-        "or judge, the built-in ones"
+        f"with a JSON object a line, like {PAIR}, such rows in a .json array or a .parquet file, a dataset of the "
+        "Hugging Face Hub (owner/name), or judge, the built-in ones"
     )
     return FilePreferences(source, find_files(source, ROW_SUFFIXES, "preferences", hint))
 

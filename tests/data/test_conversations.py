@@ -44,14 +44,16 @@ def test_settings_tell_sources_apart():
     assert TaskConversations(20).settings() == TaskConversations(20).settings()
 
 
-def test_files_keep_their_tail_for_validation(tmp_path):
+def test_some_of_a_files_rows_are_for_validation(tmp_path):
     path = write(
         tmp_path / "mine.jsonl", *(row([*GOOD, {"role": "user", "content": str(i)}]) for i in range(40)), ""
     )
     source = open_conversations(path)
     train, validation = (list(source.conversations(split)) for split in ("train", "validation"))
     assert [len(train), len(validation)] == [38, 2]
-    assert [messages[-1]["content"] for messages in validation] == ["38", "39"]
+    held_out = [int(messages[-1]["content"]) for messages in validation]
+    assert held_out[0] < 20 <= held_out[1]
+    assert [int(messages[-1]["content"]) for messages in train] == [n for n in range(40) if n not in held_out]
     assert train[0][:2] == GOOD
     assert source.description == "local conversations: mine.jsonl (40 conversations)"
 
@@ -79,8 +81,7 @@ def test_a_datasets_file_is_read_back(tmp_path):
     tasks = list(Tasks("train").tasks(12))
     to_dataset(tasks).to_json(tmp_path / "tasks.jsonl", force_ascii=False)
     source = open_conversations(tmp_path / "tasks.jsonl")
-    read = [*source.conversations("train"), *source.conversations("validation")]
-    assert read == [task.conversation for task in tasks]
+    assert source.rows == [task.conversation for task in tasks]
 
 
 @pytest.mark.parametrize(

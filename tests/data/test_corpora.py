@@ -35,36 +35,38 @@ def test_world_entropy_is_the_surprise_of_its_validation_documents():
     assert WorldCorpus(5, 20).entropy_nats() == pytest.approx(-sum(log_probs))
 
 
-def test_one_text_file_is_a_document_whose_tail_is_held_out(tmp_path):
-    text = WORDS * 100
-    (tmp_path / "cats.txt").write_text(text)
+def test_one_text_file_is_a_document_of_which_some_lines_are_held_out(tmp_path):
+    lines = [f"{n:03d} {WORDS}" for n in range(100)]
+    (tmp_path / "cats.txt").write_text("".join(lines))
     corpus = open_corpus(tmp_path / "cats.txt")
-    (train,), (validation,) = split_texts(corpus)
-    assert train + validation == text
-    assert 0.05 <= len(validation) / len(text) < 0.06
-    assert train.endswith("\n")  # no line is cut
-    assert corpus.name == "cats.txt" and "3,200 characters" in corpus.description
+    train, validation = split_texts(corpus)
+    assert sorted("".join(train + validation).splitlines(True)) == lines  # no line is cut
+    assert 0.04 <= len("".join(validation)) / len("".join(lines)) < 0.06
+    assert len(train) <= 2 and len(validation) == 1
+    assert corpus.name == "cats.txt" and "3,600 characters" in corpus.description
 
 
 @settings(deadline=None, max_examples=60)
 @given(
     texts=st.lists(st.text(alphabet="ab \n", min_size=1), min_size=1, max_size=12), share=st.floats(0.01, 0.9)
 )
-def test_each_character_is_in_one_split_in_order(texts, share, tmp_path_factory):
-    texts = [f"x{text}" for text in texts]
+def test_each_character_is_in_one_split_and_each_split_has_some(texts, share, tmp_path_factory):
+    texts = [f"xy{text}" for text in texts]
     path = tmp_path_factory.mktemp("corpus") / "a.jsonl"
     path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
     train, validation = split_texts(FileCorpus(str(path), (path,), validation_share=share))
-    assert "".join(train + validation) == "".join(texts)
-    assert validation and all(train + validation)
+    assert sorted("".join(train + validation)) == sorted("".join(texts))
+    assert train and validation and all(train + validation)
+    assert all(any(part in text for text in texts) for part in train + validation)
 
 
 def test_many_documents_are_split_between_documents(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps({"text": f"{n:03d} {WORDS}"}) + "\n" for n in range(200)))
     train, validation = split_texts(open_corpus(path))
-    assert len(train) + len(validation) == 200 and 10 <= len(validation) <= 11
-    assert train[0].startswith("000") and validation[-1].startswith("199")
+    assert len(validation) == 10 and train == sorted(train) and validation == sorted(validation)
+    assert sorted(train + validation) == [f"{n:03d} {WORDS}" for n in range(200)]
+    assert [int(text[:3]) // 20 for text in validation] == list(range(10))  # one of each twenty
 
 
 def test_folders_and_patterns_are_read_in_order_of_their_names(tmp_path):
@@ -73,8 +75,10 @@ def test_folders_and_patterns_are_read_in_order_of_their_names(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "c.jsonl").write_text('{"text": "third"}\n\n')
     (tmp_path / "notes.csv").write_text("not read")
-    folder = "".join(sum(split_texts(open_corpus(tmp_path)), []))
-    assert folder == "first " * 30 + "second " * 30 + "third"
+    corpus = open_corpus(tmp_path)
+    assert [path.name for path in corpus.paths] == ["a.md", "b.txt", "c.jsonl"]
+    words = " ".join(sum(split_texts(corpus), [])).split()
+    assert sorted(words) == ["first"] * 30 + ["second"] * 30 + ["third"]
     assert len(open_corpus(f"{tmp_path}/*.txt").paths) == 1
 
 
