@@ -142,7 +142,7 @@ class FileCorpus(Corpus):
     """Text from files: .txt and .md (a document each), .jsonl, .json and .parquet (a document per line or row).
 
     About `validation_share` of the text, documents from all over the files, are for validation. A document that is
-    longer than that share is cut at ends of lines, and some of its blocks are held out. Documents that are the same
+    longer than twice that share is cut at ends of lines, and some of its blocks are held out. Documents that are the same
     are in the same split.
     """
 
@@ -210,9 +210,8 @@ class FileCorpus(Corpus):
         total = int(sizes.sum())
         wanted = max(1, min(int(total * self.validation_share), self.max_validation))
         block = min(wanted, total - wanted, max(wanted // _BLOCKS, _LEAST_BLOCK))
-        blocks = np.where(sizes > wanted, np.minimum(sizes, np.maximum(2, np.rint(sizes / block))), 1).astype(
-            int
-        )
+        is_long = sizes > min(2 * wanted, total - wanted)
+        blocks = np.where(is_long, np.minimum(sizes, np.maximum(2, np.rint(sizes / block))), 1).astype(int)
         _, first, text = np.unique(digests, return_index=True, return_inverse=True)
         ends = np.cumsum(blocks[first])  # the blocks of the first document of each text are numbered
         numbers = np.arange(int(blocks.sum())) - np.repeat(np.cumsum(blocks) - blocks, blocks)

@@ -93,7 +93,7 @@ def _data_files(root: Path) -> Iterator[Path]:
 def _is_left_over(name: str) -> bool:
     """Whether a file is what a system or an editor leaves: hidden, a lock, a backup, a list of pictures."""
     backup = name.endswith("~") or name.startswith("~$") or (name.startswith("#") and name.endswith("#"))
-    return backup or name.startswith(".") or name.lower() in _OTHERS_FILES
+    return backup or name.startswith(".") or name.endswith(".lock") or name.lower() in _OTHERS_FILES
 
 
 def _is_settings(path: Path) -> bool:

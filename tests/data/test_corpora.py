@@ -184,3 +184,67 @@ def test_a_text_that_is_read_in_pieces_has_a_key_of_its_own(tmp_path, monkeypatc
     monkeypatch.setattr(readers, "_WHOLE_BYTES", 100)
     in_pieces = open_corpus(tmp_path / "long.txt")
     assert in_pieces.settings() != whole and in_pieces.settings()["pieces"] == readers.PIECE_BYTES
+
+
+def test_a_split_at_end_of_text_marks_is_said_once(tmp_path, caplog):
+    (tmp_path / "a.txt").write_text("".join(f"Story {n}.\n<|endoftext|>\n" for n in range(40)))
+    with caplog.at_level("INFO", "minillm"):
+        corpus = open_corpus(tmp_path / "a.txt")
+        corpus.check()
+        train, validation = split_texts(corpus)
+    assert sorted(train + validation) == sorted(f"Story {n}." for n in range(40))
+    assert [r.message for r in caplog.records] == [
+        f"corpus {tmp_path / 'a.txt'}: split into documents at 40 marks <|endoftext|>"
+    ]
+
+
+def test_bad_lines_are_left_out_on_request_and_counted(tmp_path, caplog):
+    rows = [json.dumps({"text": f"{n} {WORDS}"}) for n in range(20)]
+    (tmp_path / "a.jsonl").write_text("\n".join([*rows[:10], "5", '{"text": "\\ud800"}', *rows[10:]]))
+    with pytest.raises(ValueError, match="line 11 is a int"):
+        open_corpus(tmp_path / "a.jsonl").check()
+    corpus = FileCorpus("a", (tmp_path / "a.jsonl",), skip_bad=True)
+    with caplog.at_level("WARNING", "minillm"):
+        corpus.check()
+        train, validation = split_texts(corpus)
+    assert len(train) + len(validation) == 20
+    assert [record.message.split("; ")[0] for record in caplog.records] == [
+        "corpus a: 2 of 22 rows are left out, which cannot be used"
+    ]
+    assert corpus.settings() != FileCorpus("a", corpus.paths).settings()
+    (tmp_path / "b.jsonl").write_text("5\n6\n")
+    with pytest.raises(ValueError, match=r"holds no text that can be used \(.*line 1 is a int"):
+        FileCorpus("b", (tmp_path / "b.jsonl",), skip_bad=True).check()
+
+
+def test_one_character_is_no_corpus(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(ValueError, match="holds one character; give a file"):
+        open_corpus(tmp_path / "a.txt").check()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"validation_share": "0.1"},
+        {"validation_share": True},
+        {"validation_share": float("nan")},
+        {"max_validation": 0},
+        {"max_validation": 1.5},
+        {"text_key": 5},
+        {"skip_bad": "yes"},
+    ],
+)
+def test_wrong_settings_of_a_file_corpus(changes):
+    (name,) = changes
+    with pytest.raises((TypeError, ValueError), match=f"{name}.*(use a|use 1|write text|use true)"):
+        FileCorpus("x", (), **changes)
+
+
+def test_nothing_is_not_the_current_folder(tmp_path, monkeypatch):
+    """As with a variable of the shell that is not set."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text(WORDS)
+    for name in ("", " "):
+        with pytest.raises(ValueError, match="is not there; give a file"):
+            open_corpus(name)
