@@ -138,7 +138,11 @@ class _ListedConversations(Conversations):
     """Conversations of which `split` gives a list; a prompt is one of them up to the user's last message."""
 
     what: ClassVar[str]
-    name: str
+
+    @property
+    def name(self) -> str:
+        """A short name for messages."""
+        raise NotImplementedError
 
     def split(self, split: str) -> list[list[Message]]:
         raise NotImplementedError

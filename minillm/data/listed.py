@@ -74,7 +74,10 @@ def check_share(name: str, share: Any) -> None:
 class ListedRows:
     """Rows in memory and their two splits."""
 
-    rows: Sequence[Any]
+    @cached_property
+    def rows(self) -> list[Any]:
+        """All of them, in order."""
+        raise NotImplementedError
 
     @property
     def held_out_share(self) -> float:

@@ -243,7 +243,10 @@ def _prompt_length(task: Task, tokenizer: Tokenizer) -> int:
 class _ListedPreferences(Preferences):
     """Comparisons of which `split` gives a list; the model and its answers play no part."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """A short name for messages."""
+        raise NotImplementedError
 
     def split(self, split: str) -> list[Comparison]:
         raise NotImplementedError
@@ -287,6 +290,11 @@ def _fits(one: Comparison, tokenizer: Tokenizer, context_length: int) -> bool:
     return all(length <= context_length for length in lengths)
 
 
+def _unjudged(row: Mapping[str, Any]) -> Comparison:
+    """A comparison of somebody's own: what may stand under `gold` and `family` there is not our judge's."""
+    return Comparison(row["prompt"], row["answers"], row["ranks"])
+
+
 def _likeness(one: Comparison) -> tuple[str, str]:
     """Comparisons are alike if they have the same prompt, or at least if they are the same."""
     return repr(one.prompt), repr(one)
@@ -309,7 +317,7 @@ class FilePreferences(FileRows, _ListedPreferences):
         return _likeness(row)
 
     def read(self, path: Path, reading: Reading) -> Iterator[Comparison]:
-        return (Comparison(**row) for row in read_comparisons(path, reading))
+        return map(_unjudged, read_comparisons(path, reading))
 
 
 @dataclass(frozen=True)
@@ -331,7 +339,7 @@ class HubPreferences(HubRows, _ListedPreferences):
 
     @staticmethod
     def parse(row: Mapping[str, Any]) -> Comparison:
-        return Comparison(**parse_comparison(row))
+        return _unjudged(parse_comparison(row))
 
 
 def open_preferences(source: str | Path) -> Preferences:

@@ -262,8 +262,8 @@ def _array(path: Path, expected: str) -> Iterator[Place]:
         at = _next(text, at + 1)
     closed = text[at : at + 1] == "]"
     if not closed or (at := _next(text, at + 1)) < len(text):
-        error = json.JSONDecodeError("Extra data" if closed else "Expecting ',' or ']'", text, at)
-        raise _no_json(path, error.lineno, error, expected)
+        wrong = json.JSONDecodeError("Extra data" if closed else "Expecting ',' or ']'", text, at)
+        raise _no_json(path, wrong.lineno, wrong, expected)
 
 
 def _next(text: str, at: int) -> int:

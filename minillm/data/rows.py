@@ -180,8 +180,11 @@ def _ranked(row: Mapping[str, Any]) -> dict[str, Any]:
         raise TypeError(f"the answers are {answers!r:.80}; each must be a text")
     for answer in answers:
         check_messages([*prompt, {"role": "assistant", "content": answer}])
-    whole = isinstance(ranks, list) and all(type(rank) is int and 0 <= rank <= _MOST_RANK for rank in ranks)
-    if not whole or len(ranks) != len(answers):
+    if (
+        not isinstance(ranks, list)
+        or len(ranks) != len(answers)
+        or not all(type(rank) is int and 0 <= rank <= _MOST_RANK for rank in ranks)
+    ):
         raise ValueError(f"the ranks are {ranks!r:.80}; give a whole number for each answer, 0 for the best")
     if len(set(ranks)) < 2:
         raise ValueError("no answer is ranked above another; give at least two different ranks")

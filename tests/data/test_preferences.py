@@ -165,6 +165,18 @@ def test_some_of_a_files_rows_are_for_validation(tmp_path):
     assert open_preferences(path).settings() != settings_before
 
 
+def test_scores_of_somebody_else_are_not_the_judges(tmp_path):
+    """In some rows only, they would stop the reward stage when it has been trained."""
+    path = tmp_path / "mine.jsonl"
+    row = {"prompt": "?", "answers": ["a", "b"], "ranks": [0, 1]}
+    rows = [
+        {**row, "prompt": str(n), **({"gold": [1.0, 1.0], "family": "x"} if n % 2 else {})} for n in range(20)
+    ]
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    kept = open_preferences(path).comparisons("train", None, None)[0]
+    assert {one.gold for one in kept} == {()} and {one.family for one in kept} == {""}
+
+
 def test_answers_of_which_none_is_preferred_any_more_are_no_comparison(tmp_path):
     """Of equal texts the first stays, with its rank: a tie may be all that is left."""
     path = tmp_path / "mine.jsonl"
