@@ -54,7 +54,9 @@ def held_out(keys: np.ndarray, share: float) -> np.ndarray:
     if len(first) < 2:
         first, group, copies = np.arange(len(keys)), np.arange(len(keys)), np.ones(len(keys), dtype=np.int64)
     in_order = np.argsort(first)
-    n = min(max(1, round(len(first) * share)), len(first) - 1)
+    wanted = round(len(keys) * share / float(np.median(copies)))  # groups that hold about so many rows
+    most = min(round(len(first) * max(share, 0.5)), len(first) - 1)  # few groups may hold most of the rows
+    n = max(1, min(wanted, most))
     edges = np.arange(n + 1) * len(first) // n
     draw = random.Random(_SEED).random
     chosen = np.zeros(len(first), dtype=bool)

@@ -433,3 +433,32 @@ def test_bad_rows_are_left_out_on_request_and_counted(tmp_path, kind):
     assert len(list(reader[kind](tmp_path / "a.jsonl", reading))) == 2
     assert reading.n_bad == len(bad) and "line 2 is a int" in reading.first_bad
     assert "6 of 8 rows are left out" in reading.told("rows", "a.jsonl", 2)
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    rows=st.lists(st.dictionaries(st.text(max_size=3), _values, max_size=2), max_size=3),
+    indent=st.sampled_from([None, 0, 2]),
+    cut=st.integers(0, 60),
+    put=st.sampled_from(["", ",", "]", "[", "{", "x", " ", "\n", '"']),
+)
+def test_an_array_is_what_the_json_module_says(rows, indent, cut, put, tmp_path_factory):
+    """Whole, or with something in it deleted or put in: the same elements, or refused by both."""
+    text = json.dumps(rows, indent=indent)
+    text = text[: cut + 1] + put + text[cut + 1 + (not put) :]
+    path = tmp_path_factory.mktemp("array") / "a.json"
+    path.write_text(text, newline="")
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="is not JSON"):
+            list(readers._array(path, "expected"))
+    else:
+        assert [row for _, row in readers._array(path, "expected")] == expected
