@@ -78,7 +78,7 @@ def _tokenizer_settings(preset: Preset) -> dict[str, Any]:
 def _train_tokenizer(course: Course, parents: dict[str, Artifact], folder: Path) -> dict[str, Any]:
     if not course.runtime.is_main:
         return {}
-    return train_tokenizer(course.preset.tokenizer, course.preset.corpus, folder)
+    return train_tokenizer(course.preset.tokenizer, course.preset.corpus, folder, progress=course.progress)
 
 
 def _base_settings(preset: Preset) -> dict[str, Any]:

@@ -35,19 +35,23 @@ class TokenizerConfig:
             raise ValueError(f"max_characters={self.max_characters} is too small; use 1 or more")
 
 
-def train_tokenizer(config: TokenizerConfig, corpus: Corpus, folder: str | Path) -> dict[str, Any]:
+def train_tokenizer(
+    config: TokenizerConfig, corpus: Corpus, folder: str | Path, *, progress: bool = True
+) -> dict[str, Any]:
     """Train a tokenizer on the corpus, and save it.
 
     Args:
         config: the settings.
         corpus: its training documents are read, up to `max_characters`.
         folder: gets tokenizer.json.
+        progress: whether to show progress bars.
     Returns:
         the figures of the stage. `vocab_size` is smaller than asked for where the text has too few pairs to
         merge; `bytes_per_token` is measured on validation documents.
     """
     started = time.perf_counter()
-    tokenizer = Tokenizer.train(_beginning(corpus, config.max_characters), config.vocab_size)
+    texts = _beginning(corpus, config.max_characters)
+    tokenizer = Tokenizer.train(texts, config.vocab_size, progress=progress)
     seconds = time.perf_counter() - started
     tokenizer.save(folder)
     held_out = list(islice(corpus.documents("validation"), _MEASURED_DOCUMENTS))

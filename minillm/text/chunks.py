@@ -21,6 +21,8 @@ from operator import itemgetter
 
 import regex
 
+from minillm.progress import progress_bar
+
 __all__ = ["SPLIT_PATTERN", "check_text", "compile_pattern", "count_chunks", "split_text", "text_batches"]
 
 # The rule of GPT-4 (cl100k_base), one alternative a line.
@@ -100,6 +102,7 @@ def count_chunks(
     *,
     workers: int = 1,
     batch_characters: int = _BATCH_CHARACTERS,
+    progress: bool = False,
 ) -> dict[bytes, int]:
     """Count how often each chunk occurs; all that training needs to know about the text.
 
@@ -112,6 +115,7 @@ def count_chunks(
         workers: processes. More than one pays from about 50 MB of text; the result is the same. The processes
             are started by "spawn", so a script must call this from under ``if __name__ == "__main__":``.
         batch_characters: how much text a process is given at a time; less than that is counted here.
+        progress: whether to show a progress bar.
 
     Returns:
         the UTF-8 bytes of each chunk and its count, in the order of first occurrence.
@@ -127,12 +131,15 @@ def count_chunks(
     compile_pattern(pattern)
     batches = text_batches(texts, batch_characters)
     head = list(islice(batches, 2))
-    if workers > 1 and len(head) == 2:
-        total = _count_in_processes(chain(head, batches), pattern, workers)
-    else:
-        total = Counter()
-        for batch in chain(head, batches):
-            total.update(_count(batch, pattern))
+    total: Counter[str] = Counter()
+    with progress_bar(shown=progress, desc="counting", unit=" characters", unit_scale=True) as bar:
+        if workers > 1 and len(head) == 2:
+            counted = _count_in_processes(chain(head, batches), pattern, workers)
+        else:
+            counted = ((_characters(batch), _count(batch, pattern)) for batch in chain(head, batches))
+        for characters, counts in counted:
+            total.update(counts)
+            bar.update(characters)
     return {chunk.encode("utf-8"): count for chunk, count in total.items()}
 
 
@@ -159,24 +166,33 @@ def _count(texts: list[str], pattern: str) -> Counter[str]:
     return counter
 
 
-def _count_in_processes(batches: Iterator[list[str]], pattern: str, workers: int) -> Counter[str]:
+def _count_in_processes(
+    batches: Iterator[list[str]], pattern: str, workers: int
+) -> Iterator[tuple[int, Counter[str]]]:
     """Count batches in other processes, no more than two for each of them waiting at any time."""
-    total: Counter[str] = Counter()
-    waiting: deque[Future[Counter[str]]] = deque()
+    waiting: deque[tuple[int, Future[Counter[str]]]] = deque()
+
+    def next_one() -> tuple[int, Counter[str]]:
+        characters, future = waiting.popleft()
+        return characters, future.result()
+
     try:
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             for batch in batches:
                 if len(waiting) == 2 * workers:
-                    total.update(waiting.popleft().result())
-                waiting.append(pool.submit(_count, batch, pattern))
+                    yield next_one()
+                waiting.append((_characters(batch), pool.submit(_count, batch, pattern)))
             while waiting:
-                total.update(waiting.popleft().result())
+                yield next_one()
     except BrokenProcessPool as error:
         raise RuntimeError(
             f"the {workers} counting processes ended early; a script must start them from under "
             "if __name__ == '__main__': (or use workers=1)"
         ) from error
-    return total
+
+
+def _characters(texts: list[str]) -> int:
+    return sum(map(len, texts))
 
 
 def _chunks(text: str, compiled: regex.Pattern[str]) -> Iterable[str]:

@@ -23,6 +23,7 @@ import regex
 import tiktoken
 
 from minillm.files import read_json, write_json
+from minillm.progress import progress_bar
 from minillm.text.bpe import bpe_merges, encode_chunk
 from minillm.text.chunks import SPLIT_PATTERN, check_text, compile_pattern, count_chunks, split_text
 from minillm.text.hf_format import from_document, to_document
@@ -89,6 +90,7 @@ class Tokenizer:
         special_tokens: Iterable[str] = SPECIAL_TOKENS,
         *,
         workers: int = 1,
+        progress: bool = False,
     ) -> Tokenizer:
         """Learn a tokenizer from texts; ``bpe_merges`` has the method and the rule for ties.
 
@@ -100,6 +102,7 @@ class Tokenizer:
             pattern: the split pattern.
             special_tokens: the control tokens.
             workers: processes that count chunks (``count_chunks``); the result is the same for any number.
+            progress: whether to show progress bars, on standard error.
 
         Raises:
             TypeError: ``texts`` is a single string or holds something else than strings.
@@ -112,10 +115,14 @@ class Tokenizer:
                 f"vocab_size={vocab_size} is too small; use at least {smallest.vocab_size}: "
                 f"256 bytes and {len(smallest.special_tokens)} special tokens"
             )
-        chunk_counts = count_chunks(texts, pattern, workers=workers)
+        chunk_counts = count_chunks(texts, pattern, workers=workers, progress=progress)
         if not chunk_counts:
             raise ValueError("there is no text to train on; pass at least one text that is not empty")
-        merges = [merge.pair for merge in islice(bpe_merges(chunk_counts), n_merges)]
+        merges = []
+        with progress_bar(shown=progress, total=n_merges, desc="merging", unit=" merges") as bar:
+            for merge in islice(bpe_merges(chunk_counts), n_merges):
+                merges.append(merge.pair)
+                bar.update()
         if len(merges) < n_merges:
             warnings.warn(
                 f"the text allows {len(merges)} of {n_merges} merges, so the vocabulary has "

@@ -112,6 +112,21 @@ def test_a_vocabulary_without_merges_is_bytes():
     assert tokenizer.encode("é") == [0xC3, 0xA9]
 
 
+@pytest.mark.parametrize(
+    ("progress", "disabled", "shown"), [(True, None, True), (True, "1", False), (False, None, False)]
+)
+def test_progress_is_shown_on_standard_error(monkeypatch, progress, disabled, shown):
+    if disabled:
+        monkeypatch.setenv("TQDM_DISABLE", disabled)
+    else:
+        monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    code = f"from minillm import Tokenizer; Tokenizer.train(['ab cd'] * 9, 263, progress={progress})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout == ""
+    assert ("counting: 45.0 characters" in done.stderr and "| 3/3 " in done.stderr) is shown
+    assert shown or done.stderr == ""
+
+
 @pytest.mark.parametrize("texts", [[], [""], iter(()), ["", ""]])
 def test_an_empty_corpus_is_an_error(texts):
     with pytest.raises(ValueError, match="there is no text to train on; pass at least one text"):
