@@ -4,9 +4,8 @@ Byte pair encoding never joins bytes across a chunk's border, so the split patte
 be: a word with the space before it, up to three digits, a run of punctuation, white space. Training and
 encoding must split in the same way; ``SPLIT_PATTERN`` is the one home of the rule.
 
-Training splits with the ``regex`` package, encoding with the engine inside ``tiktoken``. The two agree on
-every character that both know. Letters added to Unicode later than version 16 are letters to the one and
-symbols to the other: their chunks may differ, the text still comes back unchanged.
+Training splits with the ``regex`` package, encoding with the engine inside ``tiktoken``. The two agree on every
+character that both know, and ``minillm.text.characters`` has tiktoken decide on the rest.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from operator import itemgetter
 
 import regex
 
 from minillm.progress import progress_bar
+from minillm.text.characters import as_tiktoken_sees
 
 __all__ = ["SPLIT_PATTERN", "check_text", "compile_pattern", "count_chunks", "split_text", "text_batches"]
 
@@ -84,7 +83,7 @@ def check_text(text: str) -> None:
 
 
 def split_text(text: str, pattern: str = SPLIT_PATTERN) -> list[str]:
-    """Return the chunks of ``text``; joined, they are the text again.
+    """Return the chunks of ``text``, those of ``Tokenizer.encode``; joined, they are the text again.
 
     >>> split_text("We'll count: 2026 birds")
     ['We', "'ll", ' count', ':', ' ', '202', '6', ' birds']
@@ -197,10 +196,14 @@ def _characters(texts: list[str]) -> int:
 
 def _chunks(text: str, compiled: regex.Pattern[str]) -> Iterable[str]:
     """The chunks of a checked text: as a list where it is short (faster), else one by one (smaller)."""
-    if len(text) < _LONG_TEXT:
-        chunks: Iterable[str] = compiled.findall(text)
+    chunks: Iterable[str]
+    seen = as_tiktoken_sees(text)
+    if seen is not text:
+        chunks = (text[found.start() : found.end()] for found in compiled.finditer(seen))
+    elif len(text) < _LONG_TEXT:
+        chunks = compiled.findall(text)
     else:
-        chunks = map(itemgetter(0), compiled.finditer(text))
+        chunks = (found[0] for found in compiled.finditer(text))
     return chunks if compiled.pattern == SPLIT_PATTERN else _without_gaps(chunks, text, compiled.pattern)
 
 

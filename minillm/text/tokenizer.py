@@ -14,7 +14,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -35,8 +35,8 @@ END_OF_TEXT = "<|endoftext|>"
 SPECIAL_TOKENS = (END_OF_TEXT, "<|user|>", "<|assistant|>", "<|end|>")
 FILE_NAME = "tokenizer.json"
 
-# tiktoken's pattern engine gives up on about a million white-space characters in a row. Texts that have half
-# of that in a row take the plain encoder; to look for them costs next to nothing.
+# tiktoken's pattern engine gives up on about a million white-space characters in a row. Texts that have half of that in
+# a row are cut here, and tiktoken encodes the chunks; to look for them costs next to nothing.
 _ENDLESS_SPACE = 500_000
 # Python's "surrogateescape" writes bytes that are not UTF-8 as these.
 _INVALID_BYTES = regex.compile("([\udc80-\udcff]+)")
@@ -73,11 +73,19 @@ class Tokenizer:
         compile_pattern(pattern)
         self._tokens = [*self._ids, *(text.encode("utf-8") for text in self._special_tokens)]
         try:
-            self._tiktoken = tiktoken.Encoding(
-                "minillm", pat_str=pattern, mergeable_ranks=self._ids, special_tokens=self._special_tokens
-            )
+            self._tiktoken = self._encoding(pattern)
         except ValueError as error:
             raise ValueError(f"tiktoken does not understand the split pattern {pattern!r}: {error}") from None
+
+    def _encoding(self, pattern: str) -> tiktoken.Encoding:
+        return tiktoken.Encoding(
+            "minillm", pat_str=pattern, mergeable_ranks=self._ids, special_tokens=self._special_tokens
+        )
+
+    @cached_property
+    def _one_chunk(self) -> tiktoken.Encoding:
+        """An encoder that takes every text for one chunk."""
+        return self._encoding(r"[\s\S]+")
 
     # Making one
 
@@ -256,7 +264,7 @@ class Tokenizer:
     def _encoded(self, text: str, encode: Callable[[str], Sequence[int]]) -> Sequence[int]:
         check_text(text)
         if _has_endless_space(text):
-            return self.encode_plain(text)
+            return self._by_chunk(text, self._one_chunk.encode_ordinary)
         ids = encode(text)
         if self._pattern != SPLIT_PATTERN and len(self.decode_bytes(ids)) != len(text.encode("utf-8")):
             split_text(text, self._pattern)  # raises: the pattern skips a part of the text
@@ -270,11 +278,14 @@ class Tokenizer:
 
     def encode_plain(self, text: str) -> list[int]:
         """Return the ids of a text by the readable definition: the same as ``encode``, but slower."""
+        return self._by_chunk(text, lambda chunk: encode_chunk(chunk.encode("utf-8"), self._merge_ids))
+
+    def _by_chunk(self, text: str, encode: Callable[[str], list[int]]) -> list[int]:
         known: dict[str, list[int]] = {}
         ids: list[int] = []
         for chunk in split_text(text, self._pattern):
             if chunk not in known:
-                known[chunk] = encode_chunk(chunk.encode("utf-8"), self._merge_ids)
+                known[chunk] = encode(chunk)
             ids += known[chunk]
         return ids
 
