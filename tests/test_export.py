@@ -120,7 +120,7 @@ def test_logits_equal_ours(exported, tokenizer, texts):
 
 def test_fifty_greedy_generations_of_100_tokens_are_identical(exported, tokenizer, prompts):
     model, folder = exported
-    theirs, loaded = load(folder), transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
+    theirs, loaded = load(folder), transformers.AutoTokenizer.from_pretrained(folder)
     theirs.generation_config.eos_token_id = None  # random weights would stop anywhere
     inputs = loaded.apply_chat_template(
         prompts, add_generation_prompt=True, return_tensors="pt", return_dict=True, padding=True
