@@ -9,7 +9,7 @@ from tqdm import tqdm
 __all__ = ["progress_bar"]
 
 
-def progress_bar(*, shown: bool, **settings: Any) -> tqdm:
+def progress_bar(*, shown: bool, **settings: Any) -> tqdm[Any]:
     """A bar of tqdm with these settings of its own.
 
     Where it is shown, tqdm's environment variables decide: a setting that is passed would overrule them.

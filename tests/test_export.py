@@ -359,6 +359,38 @@ def test_a_reward_model_as_a_classifier(runs, tokenizer, tmp_path):
         torch.testing.assert_close(theirs(ids).logits[:, 0], ours, atol=1e-5, rtol=1e-5)
 
 
+def test_a_reward_model_scores_a_padded_batch_as_its_rows(runs, tokenizer, prompts, tmp_path):
+    artifact = Artifact(runs / "smoke" / "reward-0123")
+    export_artifact(artifact, "hf", tmp_path / "out")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    chats = [chat for chat in prompts if len(render_chat(chat, tokenizer).ids) < 60][:9]
+    inputs = loaded.apply_chat_template(chats, return_tensors="pt", return_dict=True, padding=True)
+    assert inputs["attention_mask"].sum(1).unique().numel() > 3
+    with torch.no_grad():
+        ours = [artifact.model(torch.tensor([render_chat(chat, tokenizer).ids])) for chat in chats]
+        expected = torch.cat(ours) + artifact.model.mean
+        torch.testing.assert_close(theirs(**inputs).logits[:, 0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_texts_of_unequal_length_are_continued_as_each_alone(tokenizer, texts, tmp_path, caplog):
+    """Regression: padding on the right made transformers warn, and go on after the padding."""
+    model = make_gpt(tokenizer.vocab_size, (True, 2, True))
+    export_hf(model, tmp_path, tokenizer, chat=False)
+    theirs, loaded = load(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    theirs.generation_config.eos_token_id = None
+    beginnings = [" ".join(text.split()[: 1 + 3 * n]) for n, text in enumerate(texts[:6])]
+    inputs = loaded(beginnings, return_tensors="pt", padding=True)
+    transformers.utils.logging.enable_propagation()
+    try:
+        output = theirs.generate(**inputs, max_new_tokens=20, do_sample=False)
+    finally:
+        transformers.utils.logging.disable_propagation()
+    assert "padding" not in caplog.text
+    rows = [tokenizer.encode(text) for text in beginnings]
+    assert output[:, inputs["input_ids"].shape[1] :].tolist() == generate(model, rows, 20, temperature=0)
+
+
 def test_an_adapter_comes_with_its_base(runs, adapted, tokenizer, tmp_path, monkeypatch):
     peft = pytest.importorskip("peft")
     monkeypatch.chdir(tmp_path)

@@ -46,7 +46,7 @@ class Merge(NamedTuple):
     """
 
     pair: tuple[bytes, bytes]
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name, which no one needs here
     new_id: int
 
 

@@ -194,7 +194,7 @@ def check_messages(messages: Sequence[Message]) -> None:
         raise TypeError(f"messages is a {type(messages).__name__}; pass a list {_EXAMPLE}")
     if not messages:
         raise ValueError(f"the conversation has no messages; pass a list {_EXAMPLE}")
-    expected = ("system", "user")
+    expected: tuple[str, ...] = ("system", "user")
     for number, message in enumerate(messages):
         _check_message(f"messages[{number}]", message)
         if message["role"] not in expected:

@@ -156,7 +156,7 @@ def _adds_nothing(processor: dict[str, Any] | None) -> bool:
     if processor["type"] == "Sequence":
         return all(map(_adds_nothing, processor["processors"]))
     sequence = {"Sequence": {"id": "A", "type_id": 0}}
-    return processor["type"] == "TemplateProcessing" and processor["single"] == [sequence]
+    return bool(processor["type"] == "TemplateProcessing" and processor["single"] == [sequence])
 
 
 def _added_token(text: str, token_id: int) -> dict[str, Any]:

@@ -119,7 +119,9 @@ class PairCounts:
         # In a run of one token every place overlaps the next, and only every second one can be joined.
         number = np.arange(len(places))
         opens = np.append(True, places[1:] != places[:-1] + length)
-        return places[(number - np.maximum.accumulate(np.where(opens, number, 0))) % 2 == 0]
+        first = np.maximum.accumulate(np.where(opens, number, 0))
+        joined: Array = places[(number - first) % 2 == 0]
+        return joined
 
     def _write(self, places: Array, new: int, length_left: int, length: int) -> None:
         if length_left > 1:

@@ -13,12 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import regex
 import tiktoken
 
@@ -40,6 +42,10 @@ FILE_NAME = "tokenizer.json"
 _ENDLESS_SPACE = 500_000
 # Python's "surrogateescape" writes bytes that are not UTF-8 as these.
 _INVALID_BYTES = regex.compile("([\udc80-\udcff]+)")
+
+
+Ids = TypeVar("Ids", list[int], npt.NDArray[np.uint32])
+Identity = tuple[tuple[tuple[bytes, bytes], ...], tuple[str, ...], str]  # merges, special tokens, pattern
 
 
 class Tokenizer:
@@ -226,7 +232,7 @@ class Tokenizer:
         content = json.dumps([self._pattern, merges, list(self._special_tokens)])
         return hashlib.sha256(content.encode("ascii")).hexdigest()
 
-    def _identity(self) -> tuple:
+    def _identity(self) -> Identity:
         return self._merges, tuple(self._special_tokens), self._pattern
 
     def __eq__(self, other: object) -> bool:
@@ -235,7 +241,7 @@ class Tokenizer:
     def __hash__(self) -> int:
         return hash(self._identity())
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type[Tokenizer], Identity]:
         return type(self), self._identity()
 
     def __repr__(self) -> str:
@@ -255,13 +261,13 @@ class Tokenizer:
         """
         return self._encoded(text, self._tiktoken.encode_ordinary)
 
-    def encode_to_numpy(self, text: str) -> np.ndarray:
+    def encode_to_numpy(self, text: str) -> npt.NDArray[np.uint32]:
         """Return the ids of a text as uint32: as ``encode``, but threads that call it run beside each other."""
         # With nothing disallowed, control tokens in the text are plain characters, as in encode_ordinary.
-        ids = self._encoded(text, partial(self._tiktoken.encode_to_numpy, disallowed_special=()))
-        return np.asarray(ids, dtype=np.uint32)
+        encode = partial(self._tiktoken.encode_to_numpy, disallowed_special=())
+        return np.asarray(self._encoded(text, encode), dtype=np.uint32)
 
-    def _encoded(self, text: str, encode: Callable[[str], Sequence[int]]) -> Sequence[int]:
+    def _encoded(self, text: str, encode: Callable[[str], Ids]) -> Ids | list[int]:
         check_text(text)
         if _has_endless_space(text):
             return self._by_chunk(text, self._one_chunk.encode_ordinary)
@@ -305,7 +311,7 @@ class Tokenizer:
 
     # Ids to text
 
-    def decode(self, ids: Sequence[int], errors: str = "replace") -> str:
+    def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """Return the text of ids; a special token is written as its name.
 
         Args:
@@ -318,11 +324,11 @@ class Tokenizer:
         """
         return self.decode_bytes(ids).decode("utf-8", errors)
 
-    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Return the bytes of ids, joined."""
         return b"".join(self.token_bytes(ids))
 
-    def token_bytes(self, ids: Sequence[int]) -> list[bytes]:
+    def token_bytes(self, ids: Iterable[int]) -> list[bytes]:
         """Return the bytes of each id.
 
         >>> Tokenizer([(b"t", b"h")]).token_bytes([256, 195, 169])

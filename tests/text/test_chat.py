@@ -386,6 +386,7 @@ def test_transformers_knows_what_ends_an_answer_and_what_is_padding(tokenizer, f
     transformers = pytest.importorskip("transformers")
     assert theirs.eos_token_id == tokenizer.special_tokens[END]
     assert theirs.pad_token_id == theirs.bos_token_id == tokenizer.end_of_text_id != theirs.eos_token_id
+    assert theirs.padding_side == "left"  # the next token of every row stands at the end of the row
     assert set(theirs.all_special_tokens) == set(SPECIAL_TOKENS)
     generation = transformers.GenerationConfig.from_pretrained(folder)
     assert generation.eos_token_id == list(stop_ids(tokenizer))

@@ -266,11 +266,25 @@ def test_only_strings_are_text(tokenizer, text, error):
         tokenizer.encode(text)
 
 
-@pytest.mark.parametrize("method", ["encode", "encode_plain"])
-@pytest.mark.parametrize("text", ["a\ud800b", "\udfff", "\ud83d\udc26"])
-def test_lone_surrogates_are_refused(tokenizer, method, text):
-    with pytest.raises(ValueError, match="lone surrogate .* no Unicode character; clean it with"):
-        getattr(tokenizer, method)(text)
+@pytest.mark.parametrize(
+    "use",
+    [
+        Tokenizer.encode,
+        Tokenizer.encode_plain,
+        Tokenizer.encode_to_numpy,
+        lambda tokenizer, text: tokenizer.encode_batch(["good", text]),
+        Tokenizer.bytes_per_token,
+        lambda _, text: Tokenizer.train(["good", text], 300),
+        lambda _, text: Tokenizer.train(iter([text]), 300, progress=True),
+        lambda _, text: Tokenizer.train(["good"] * 9 + [text], 300, workers=2),
+        lambda _, text: Tokenizer([], [text]),
+    ],
+)
+@pytest.mark.parametrize("text", ["a\ud800b", "\udfff", "\ud83d\udc26", "é\udcff" + " " * 600_000])
+def test_lone_surrogates_are_refused(tokenizer, use, text):
+    with pytest.raises(ValueError, match="lone surrogate .* no Unicode character; clean it with") as error:
+        use(tokenizer, text)
+    assert "\n" not in str(error.value)
 
 
 def test_only_bytes_are_bytes(tokenizer):
