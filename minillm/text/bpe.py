@@ -1,4 +1,4 @@
-"""Byte pair encoding: learning merges from chunk counts, and applying them, in plain Python.
+"""Byte pair encoding: learning merges from chunk counts, and applying them.
 
 Training starts from the 256 bytes and joins, again and again, the pair of neighbouring tokens that occurs
 most often. Encoding starts from the bytes of a chunk and applies the learned merges, earliest first.
