@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["LONGEST_CONTEXT", "GPTConfig"]
 
+_FROM_OTHERS: Any = None  # a default that is worked out from other fields
 LONGEST_CONTEXT = 1 << 20  # tokens; a model keeps two tables of rotary positions for all of them
 
 
@@ -15,7 +17,8 @@ class GPTConfig:
 
     ``n_kv_head=None`` means one key/value head for each query head; ``d_ff=None`` means 8/3 of ``d_model`` rounded up
     to a multiple of 32, which gives a SwiGLU block the parameters of a classic block four times as wide as the model
-    (Shazeer 2020).
+    (Shazeer 2020). ``head_dim=None`` means that the query heads together are as wide as the model; it stays None, and
+    ``head_width`` tells what follows from it.
 
     Raises:
         TypeError: a value is of the wrong type.
@@ -26,13 +29,14 @@ class GPTConfig:
     context_length: int = 256  # tokens, the longest sequence
     n_layer: int = 4  # blocks
     n_head: int = 2  # query heads a block
-    n_kv_head: int | None = None  # key/value heads a block; divides n_head
+    n_kv_head: int = _FROM_OTHERS  # key/value heads a block; divides n_head
     d_model: int = 128  # width of the residual stream
-    d_ff: int | None = None  # width inside the feed-forward part
+    d_ff: int = _FROM_OTHERS  # width inside the feed-forward part
     rope_theta: float = 10_000.0  # base of the rotary wavelengths
     norm_eps: float = 1e-6  # added to the mean square in RMSNorm
     qk_norm: bool = True  # RMSNorm on queries and keys (the Qwen3 layout; False is Llama's)
     tie_embeddings: bool = True  # one matrix for reading and for writing tokens
+    head_dim: int | None = None  # width of a head, where it is not d_model / n_head
 
     def __post_init__(self) -> None:
         if self.n_kv_head is None:
@@ -42,6 +46,8 @@ class GPTConfig:
             object.__setattr__(self, "d_ff", -(-self.d_model * 8 // 3 // 32) * 32)
         for name in ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "d_model", "d_ff"):
             _check_count(name, getattr(self, name))
+        if self.head_dim is not None:
+            _check_count("head_dim", self.head_dim)
         if self.context_length > LONGEST_CONTEXT:
             raise ValueError(
                 f"context_length={self.context_length} is too large; use at most {LONGEST_CONTEXT}"
@@ -54,15 +60,24 @@ class GPTConfig:
         self._check_heads()
 
     def _check_heads(self) -> None:
-        if self.d_model % self.n_head:
+        if self.head_dim is None and self.d_model % self.n_head:
             raise ValueError(
                 f"d_model={self.d_model} cannot be shared among n_head={self.n_head} heads; "
-                "choose an n_head that divides d_model"
+                "choose an n_head that divides d_model, or a head_dim"
+            )
+        if not self.qk_norm and self.d_model % self.n_head:
+            raise ValueError(
+                f"d_model={self.d_model} is no multiple of n_head={self.n_head}, which the Llama layout "
+                "(qk_norm=False) asks for; choose an n_head that divides d_model, or qk_norm=True"
+            )
+        if self.head_dim is not None and self.head_dim % 2:
+            raise ValueError(
+                f"head_dim={self.head_dim} is odd, and rotary positions turn pairs; choose an even one"
             )
         if self.head_width % 2:
             raise ValueError(
                 f"d_model={self.d_model} and n_head={self.n_head} give heads of odd width {self.head_width}, which "
-                "rotary positions cannot turn in pairs; choose an even d_model / n_head"
+                "rotary positions cannot turn in pairs; choose an even d_model / n_head, or a head_dim"
             )
         if self.n_head % self.n_kv_head:
             raise ValueError(
@@ -73,7 +88,7 @@ class GPTConfig:
     @property
     def head_width(self) -> int:
         """Numbers in one head's query, key or value."""
-        return self.d_model // self.n_head
+        return self.d_model // self.n_head if self.head_dim is None else self.head_dim
 
 
 def _check_count(name: str, value: object) -> None:

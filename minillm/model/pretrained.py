@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,7 @@ _NAMES = {  # GPTConfig field -> key in config.json
     "norm_eps": "rms_norm_eps",
     "tie_embeddings": "tie_word_embeddings",
 }
+_HEAD_DIM_UNTOLD = {"qwen3": 128}  # Hugging Face's default where config.json has none; Llama's is ours
 _FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "use_sliding_window": False}
 
 
@@ -98,18 +100,16 @@ def config_from_json(content: Any, source: str = "config.json") -> GPTConfig:
     if not isinstance(rope, dict):
         raise ValueError(f"{source} describes rotary positions by {rope!r}; it must be an object")
     _check_features(content, rope, source)
-    fields = {field: content[key] for field, key in _NAMES.items()}
+    fields: dict[str, Any] = {field: content[key] for field, key in _NAMES.items()}
+    fields["head_dim"] = content.get("head_dim", _HEAD_DIM_UNTOLD.get(layout))
     try:
-        fields["rope_theta"] = float(rope.get("rope_theta", content.get("rope_theta", 10_000.0)))
+        theta: Any = rope.get("rope_theta", content.get("rope_theta", 10_000.0))
+        fields["rope_theta"] = float(theta)
         config = GPTConfig(**fields, qk_norm=layout == "qwen3")
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{source}: {error}") from error
-    if content.get("head_dim") not in (None, config.head_width):
-        raise ValueError(
-            f"{source} has head_dim={content['head_dim']}; "
-            f"only hidden_size / num_attention_heads = {config.head_width} can be loaded"
-        )
-    return config
+    usual = config.head_dim is not None and config.head_dim * config.n_head == config.d_model
+    return replace(config, head_dim=None) if usual else config
 
 
 def _check_features(content: dict[str, Any], rope: dict[str, Any], source: str) -> None:
