@@ -129,16 +129,17 @@ class LoRALinear(nn.Linear):
 
     def add(self, name: str, config: LoRAConfig, generator: torch.Generator) -> None:
         """Put an adapter beside the weight, and make it the active one."""
-        like = {"device": self.weight.device, "dtype": self.weight.dtype}
         bound = 1 / math.sqrt(self.in_features)  # as nn.Linear draws its own weights
         a = (2 * torch.rand(config.rank, self.in_features, generator=generator) - 1) * bound
-        self.lora_A[name] = nn.Parameter(a.to(**like))
-        self.lora_B[name] = nn.Parameter(torch.zeros(self.out_features, config.rank, **like))
+        self.lora_A[name] = nn.Parameter(a.to(self.weight.device, self.weight.dtype))
+        self.lora_B[name] = nn.Parameter(self.weight.new_zeros(self.out_features, config.rank))
         self.configs[name], self.active = config, name
 
     def delta(self, name: str) -> Tensor:
         """What an adapter adds to the weight, ``scaling B A`` (outputs, inputs)."""
-        return self.configs[name].scaling * self.lora_B[name] @ self.lora_A[name]
+        a, b = self.lora_A[name], self.lora_B[name]
+        product: Tensor = self.configs[name].scaling * b @ a
+        return product
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
@@ -325,11 +326,11 @@ def unmerge_lora(model: Model) -> Model:
     Raises:
         ValueError: none is merged.
     """
-    merged = [layer for _, layer in adapted_layers(model) if layer.merged is not None]
+    merged = [(layer, layer.merged) for _, layer in adapted_layers(model) if layer.merged is not None]
     if not merged:
         raise ValueError("no adapter is merged; there is nothing to take out")
-    for layer in merged:
-        layer.weight -= layer.delta(layer.merged)
+    for layer, adapter in merged:
+        layer.weight -= layer.delta(adapter)
         layer.merged = None
     return model
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -54,16 +56,16 @@ def sampling_probs(
     logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
     vocab = logits.shape[-1]
     keep_k = top_k is not None and top_k < vocab
-    keep_p = top_p is not None and top_p < 1.0
-    if not keep_k and not keep_p:
+    kept = 1.0 if top_p is None else top_p
+    if not keep_k and kept == 1.0:
         return logits.softmax(dim=-1)
     values, ids = logits.sort(dim=-1, descending=True, stable=True)
     if keep_k:
         values, ids = values[..., :top_k], ids[..., :top_k]
     probs = values.softmax(dim=-1)
-    if keep_p:
+    if kept < 1.0:
         before = probs.cumsum(dim=-1) - probs  # what the more probable tokens have together
-        probs = probs.masked_fill(before >= top_p, 0.0)
+        probs = probs.masked_fill(before >= kept, 0.0)
         probs = probs / probs.sum(dim=-1, keepdim=True)
     return torch.zeros_like(logits).scatter_(-1, ids, probs)
 
@@ -100,7 +102,8 @@ def generate(
         The new ids of each prompt that is continued.
 
     Raises:
-        TypeError: ``prompts`` is one prompt instead of a list of them, or holds no whole numbers.
+        TypeError: ``prompts`` is one prompt instead of a list of them, or holds something else than whole numbers, like
+            ``stop``; a setting that is no number.
         ValueError: an empty or too long prompt, an id outside the vocabulary, a sampling setting out of range.
     """
     rows = _checked_prompts(model, prompts)
@@ -267,13 +270,11 @@ def _draw(
 
 def _checked_prompts(model: GPT, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
     vocab_size, context_length = model.config.vocab_size, model.config.context_length
+    if isinstance(prompts, (int, str, bytes)) or not hasattr(prompts, "__iter__"):
+        raise TypeError(f"prompts is {prompts!r}; pass a list of lists of token ids")
     rows = []
     for number, prompt in enumerate(prompts):
-        if isinstance(prompt, (int, str, bytes)):
-            raise TypeError(
-                f"prompts[{number}] is {prompt!r}, not a list of token ids; pass a list of such lists"
-            )
-        row = [int(token) for token in prompt]
+        row = _whole_numbers(f"prompts[{number}]", prompt, "pass a list of such lists")
         if not row:
             raise ValueError(f"prompts[{number}] is empty; start it with the end-of-text token")
         if len(row) > context_length:
@@ -291,16 +292,35 @@ def _checked_prompts(model: GPT, prompts: Sequence[Sequence[int]]) -> list[list[
     return rows
 
 
+def _whole_numbers(name: str, ids: Iterable[int], remedy: str) -> list[int]:
+    """Token ids as integers; nothing else is one, neither 1.7 nor "a"."""
+    if isinstance(ids, (str, bytes)) or not hasattr(ids, "__iter__") or getattr(ids, "ndim", 1) != 1:
+        raise TypeError(f"{name} is {ids!r}, not a list of token ids; {remedy}")
+    try:
+        return [operator.index(token) for token in ids]
+    except TypeError:
+        raise TypeError(f"{name} is {ids!r}, not a list of whole numbers; {remedy}") from None
+
+
 def _stop_ids(stop: int | Iterable[int] | None) -> frozenset[int]:
     if stop is None:
         return frozenset()
-    return frozenset([stop]) if isinstance(stop, int) else frozenset(stop)
+    if isinstance(stop, Iterable) and getattr(stop, "ndim", 1) > 0:
+        return frozenset(_whole_numbers("stop", stop, "pass an id or several"))
+    return frozenset(_whole_numbers("stop", [cast(int, stop)], "pass an id or several"))
 
 
 def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    for name, value in (("temperature", temperature), ("top_p", top_p)):
+        if not hasattr(value, "__float__") and not (value is None and name == "top_p"):
+            raise TypeError(f"{name}={value!r} is not a number; use a float")
     if not (math.isfinite(temperature) and temperature >= 0.0):
         raise ValueError(
             f"temperature={temperature} is not allowed; use 0 (most probable token) or a number above it"
+        )
+    if top_k is not None and not hasattr(top_k, "__index__"):
+        raise TypeError(
+            f"top_k={top_k!r} is not a whole number; use an int of 1 or more, or None to keep all"
         )
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k={top_k} keeps no token; use 1 or more, or None to keep all")
@@ -311,5 +331,7 @@ def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) 
 
 
 def _check_length(max_new_tokens: int) -> None:
+    if not hasattr(max_new_tokens, "__index__"):
+        raise TypeError(f"max_new_tokens={max_new_tokens!r} is not a whole number; use an int of 0 or more")
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens={max_new_tokens} is not allowed; use 0 or more")
