@@ -148,10 +148,8 @@ def _best_precision(device: torch.device) -> tuple[str, str]:
         return "fp16", f"{torch.cuda.get_device_name(device)} has no bf16; losses are scaled"
     if device.type == "mps":
         return "fp32", "Apple's MPS is surest in it"
-    if torch.cpu._is_amx_tile_supported():
-        return "bf16", "this chip has AMX"
-    if torch.cpu._is_avx512_bf16_supported():
-        return "bf16", "this chip has AVX512-BF16"
+    if name := _bf16_instructions():
+        return "bf16", f"this chip has {name}"
     return "fp32", "this chip has no fast bf16"
 
 
@@ -159,9 +157,17 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for bf16 products (otherwise they are emulated, and slow)."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8  # Ampere or later
-    if device.type == "cpu":
-        return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return False
+    return device.type == "cpu" and _bf16_instructions() is not None
+
+
+def _bf16_instructions() -> str | None:
+    """The processor's instructions for bf16 products, by name; None where it has none, or PyTorch does not tell."""
+    if tell := getattr(torch.cpu, "get_capabilities", None):
+        found = [tell().get(name, False) for name in ("amx_tile", "avx512_bf16")]
+    else:  # an older PyTorch has a private question for each
+        asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        found = [getattr(torch.cpu, name, lambda: False)() for name in asked]
+    return next((name for name, here in zip(("AMX", "AVX512-BF16"), found) if here), None)
 
 
 def _usable_threads() -> int:
