@@ -98,7 +98,7 @@ def document_loss(model: nn.Module, batches: Iterable[Batch], end_of_text_id: in
         predictions += batch.n_targets
         batch = to_device(batch, device)
         losses = next_token_loss(model, batch.ids, batch.targets, batch.document_ids, reduction="none")
-        losses = losses.to("cpu", torch.float64)
+        losses = losses.cpu().double()  # not at once: Apple's MPS has no float64
         nats += losses.sum().item()
         end_nats += losses[batch.targets.cpu() == end_of_text_id].sum().item()
     return DocumentLoss(nats, predictions, end_nats)
