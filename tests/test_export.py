@@ -28,11 +28,13 @@ transformers = pytest.importorskip("transformers")
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAT_FILES = ["chat_template.jinja", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
-VARIANTS = [  # qk_norm, n_kv_head, tie_embeddings
+VARIANTS = [  # qk_norm, n_kv_head, tie_embeddings, and where it is not d_model / n_head = 8 the width of a head
     pytest.param((True, 2, True), id="qwen3-gqa-tied"),
     pytest.param((False, 2, False), id="llama-gqa-untied"),
     pytest.param((False, 4, True), id="llama-tied"),
     pytest.param((True, 4, False), id="qwen3-untied"),
+    pytest.param((True, 2, True, 14), id="qwen3-wide-heads"),
+    pytest.param((False, 2, False, 4), id="llama-narrow-heads"),
 ]
 
 
@@ -69,10 +71,17 @@ def randomise(model: torch.nn.Module, seed: int = 1) -> None:
         weight.data.normal_(1.0 if name.endswith("norm.weight") else 0.0, 0.25, generator=generator)
 
 
-def make_gpt(vocab_size: int, variant: tuple[bool, int, bool], **shape: int) -> GPT:
-    qk_norm, n_kv_head, tied = variant
+def make_gpt(vocab_size: int, variant: tuple, **shape: int) -> GPT:
+    qk_norm, n_kv_head, tied, *head_dim = variant
     sizes = {"context_length": 256, "n_layer": 2, "n_head": 4, "d_model": 32, "d_ff": 44, **shape}
-    config = GPTConfig(vocab_size, **sizes, n_kv_head=n_kv_head, qk_norm=qk_norm, tie_embeddings=tied)
+    config = GPTConfig(
+        vocab_size,
+        **sizes,
+        n_kv_head=n_kv_head,
+        qk_norm=qk_norm,
+        tie_embeddings=tied,
+        head_dim=head_dim[0] if head_dim else None,
+    )
     model = GPT(config)
     randomise(model)
     return model.eval()
@@ -177,7 +186,11 @@ def test_a_tokenizer_that_does_not_fit(tokenizer, tmp_path):
 @pytest.fixture(scope="module")
 def adapted(tokenizer) -> tuple[GPT, GPT]:
     """A model, and the same with an adapter."""
-    plain, model = (make_gpt(tokenizer.vocab_size, (True, 2, True), n_layer=1) for _ in range(2))
+    return with_adapter(tokenizer, (True, 2, True))
+
+
+def with_adapter(tokenizer: Tokenizer, variant: tuple) -> tuple[GPT, GPT]:
+    plain, model = (make_gpt(tokenizer.vocab_size, variant, n_layer=1) for _ in range(2))
     apply_lora(model, LoRAConfig(rank=3, alpha=5.0))
     generator = torch.Generator().manual_seed(4)
     for name, weight in model.named_parameters():
@@ -186,9 +199,10 @@ def adapted(tokenizer) -> tuple[GPT, GPT]:
     return plain, model.eval()
 
 
-def test_an_adapter_in_peft(adapted, tokenizer, tmp_path):
+@pytest.mark.parametrize("variant", [(True, 2, True), (True, 2, True, 14)], ids=["usual", "wide heads"])
+def test_an_adapter_in_peft(variant, tokenizer, tmp_path):
     peft = pytest.importorskip("peft")
-    plain, model = adapted
+    plain, model = with_adapter(tokenizer, variant)
     base = export_hf(plain, tmp_path / "base", tokenizer)
     folder = export_peft(model, tmp_path / "adapter", tokenizer, base=str(base))
     loaded = peft.AutoPeftModelForCausalLM.from_pretrained(folder).eval()
@@ -206,7 +220,11 @@ def test_an_adapter_in_peft(adapted, tokenizer, tmp_path):
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param((True, 2, True), id="qwen3-gqa"), pytest.param((False, 4, False), id="llama")],
+    params=[
+        pytest.param((True, 2, True), id="qwen3-gqa"),
+        pytest.param((False, 4, False), id="llama"),
+        pytest.param((True, 2, False, 14), id="wide-heads"),
+    ],
 )
 def graph(request, tokenizer, tmp_path_factory):
     """A model and the session of its graph."""

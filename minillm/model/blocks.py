@@ -151,11 +151,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
     on_cpu_in_bf16 = query.device.type == "cpu" and query.dtype == torch.bfloat16
     if on_cpu_in_bf16 and time > 1 and columns <= PLAIN_ATTENTION_LENGTH:
         return attention_probs(query, key, mask) @ _for_each_query_head(value, query)
-    if mask is None and 1 < time < columns:  # the kernel's own mask puts the first query in the first column
-        mask = causal_mask(time, columns, query.dtype, query.device)
+    causal = mask is None
+    if time == 1:
+        causal = False  # the last token sees all
+    elif mask is None and time < columns:  # the kernel's own mask puts the first query in the first column
+        causal, mask = False, causal_mask(time, columns, query.dtype, query.device)
     grouped = key.shape[1] != query.shape[1]
     return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, is_causal=mask is None and time > 1, enable_gqa=grouped
+        query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=grouped
     )
 
 
