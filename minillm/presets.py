@@ -12,8 +12,10 @@ from minillm.data.conversations import Conversations, TaskConversations
 from minillm.data.corpora import Corpus, HubCorpus, MixedCorpus, WorldCorpus
 from minillm.data.preferences import Preferences, SampledPreferences
 from minillm.data.tasks import DOMAINS, TASKS_PER_FAMILY
+from minillm.files import check_name
 from minillm.model.config import GPTConfig
 from minillm.model.lora import LoRAConfig
+from minillm.seeds import check_seed
 from minillm.stages.lora import DomainConfig
 from minillm.stages.ppo_config import PPOConfig
 from minillm.stages.pretrain import PretrainConfig
@@ -61,8 +63,8 @@ class Preset:
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} is {getattr(self, name)!r}; use a {kind.__name__}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed is {self.seed!r}; use a whole number from 0")
+        check_name("name", self.name)
+        check_seed("seed", self.seed)
         if isinstance(self.test_tasks, bool) or not isinstance(self.test_tasks, int) or self.test_tasks < 1:
             raise ValueError(f"test_tasks is {self.test_tasks!r}; use a whole number of at least 1")
 

@@ -18,6 +18,7 @@ from minillm.data.rows import TURNS, parse_conversation
 from minillm.data.tasks import DOMAINS, PPO_SEED, Tasks
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED
 from minillm.files import sha256_bytes
+from minillm.seeds import check_seed
 from minillm.text.chat import Message
 
 __all__ = [
@@ -75,6 +76,7 @@ class TaskConversations(Conversations):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}; use a whole number of at least 1")
+        check_seed("seed", self.seed)
         Tasks("train", self.families)  # refuses unknown families
 
     @property

@@ -20,6 +20,7 @@ from minillm.data.hub import is_hub_name, stream_rows
 from minillm.data.readers import PIECE_BYTES, SUFFIXES, is_read_in_pieces, named_files, read_documents
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED, Document, World
 from minillm.files import sha256_bytes, sha256_file
+from minillm.seeds import check_seed
 
 __all__ = ["Corpus", "FileCorpus", "HubCorpus", "MixedCorpus", "Split", "WorldCorpus", "open_corpus"]
 
@@ -70,6 +71,7 @@ class WorldCorpus(Corpus):
 
     def __post_init__(self) -> None:
         _check_counts(self)
+        check_seed("seed", self.seed)
         if self.seed == VALIDATION_SEED:
             raise ValueError(f"seed={self.seed} is the seed of the validation documents; choose another one")
 

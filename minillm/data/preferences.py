@@ -26,6 +26,7 @@ from minillm.data.rows import PAIR, parse_comparison
 from minillm.data.tasks import PREFERENCE_SEED, PREFERENCE_TEST_SEED, Task, Tasks
 from minillm.files import write_atomic
 from minillm.model.gpt import GPT
+from minillm.seeds import check_seed
 from minillm.text.chat import Message, render_chat
 from minillm.text.tokenizer import Tokenizer
 
@@ -189,6 +190,7 @@ class SampledPreferences(Preferences):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} is {value!r}; use a whole number of at least {least}")
+        check_seed("seed", self.seed)
         if not self.temperature > 0:
             raise ValueError(
                 f"temperature is {self.temperature}; use a number above 0, or all answers to a prompt are the same"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from minillm.seeds import check_seed
+
 __all__ = ["OPTIMIZERS", "SCHEDULES", "FitConfig"]
 
 OPTIMIZERS = ("muon", "adamw")
@@ -54,8 +56,7 @@ class FitConfig:
         _check_choice("schedule", self.schedule, SCHEDULES)
         if self.patience is not None and self.validate_every is None:
             raise ValueError(f"patience is {self.patience} and validate_every None; set validate_every too")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise TypeError(f"seed is {self.seed!r}; allowed is a whole number")
+        check_seed("seed", self.seed)
 
     @property
     def warmup_steps(self) -> int:
