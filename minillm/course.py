@@ -17,16 +17,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from minillm.artifact import SUMMARY, Artifact, write_artifact
 from minillm.data.conversations import open_conversations, open_domain
 from minillm.data.corpora import open_corpus
 from minillm.data.preferences import open_preferences
-from minillm.files import remove, sha256_bytes
+from minillm.files import locked, remove, sha256_bytes, user_path
 from minillm.graph import STAGES, Stage
 from minillm.presets import PRESETS, Preset, choose_preset
-from minillm.train.checkpoint import Checkpoints
+from minillm.settings import meant
+from minillm.train.checkpoint import Checkpoints, what_is_kept
 from minillm.train.run import CHECKPOINT_FOLDER
 from minillm.train.runtime import Runtime, choose_runtime, from_main
 
@@ -84,7 +83,7 @@ class Course:
             preset = PRESETS[name]
         overrides = {name: _opened(name, value) for name, value in overrides.items()}
         self.preset = _changed(preset, overrides, preset.name)
-        self.root = default_root() if root is None else Path(root)
+        self.root = default_root() if root is None else user_path(root)
         self.progress = progress
         if runtime is not None:
             self.runtime = runtime
@@ -180,22 +179,20 @@ class Course:
             yield
             return
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(folder.name + ".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            _log.warning("another program is training %s: waiting until it has ended", folder)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+        message = "another program is training %s: waiting until it has ended"
+        with locked(folder, waiting=lambda: _log.warning(message, folder)):
+            try:
+                yield
+            except KeyboardInterrupt as stop:  # in a part of the stage that has no checkpoints
+                stop.args = stop.args or (f"stopped; {what_is_kept(folder)}",)
+                raise
 
     def _tidy(self, folder: Path) -> None:
         """Delete what a program left that was killed when the artifact was whole; where that is allowed."""
         if self.runtime.is_main and _leftovers(folder):
-            with suppress(OSError), FileLock(folder.with_name(folder.name + ".lock"), timeout=0):
-                _remove_leftovers(folder)
+            with suppress(OSError), locked(folder, wait=False) as alone:
+                if alone:
+                    _remove_leftovers(folder)
 
     def _agreed(self, value: bool) -> bool:
         """The first process's value, for all processes of a data-parallel run."""
@@ -217,7 +214,7 @@ def _remove_leftovers(folder: Path) -> None:
 def default_root() -> Path:
     """$MINILLM_RUNS if set, else `runs` in the source checkout that minillm runs from, else `./runs`."""
     if chosen := os.environ.get("MINILLM_RUNS"):
-        return Path(chosen)
+        return user_path(chosen)
     checkout = Path(__file__).resolve().parent.parent
     return checkout / "runs" if (checkout / "pyproject.toml").is_file() else Path("runs")
 
@@ -249,5 +246,5 @@ def _changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:
             raise ValueError(f"{where} has no setting {name!r}; it has {', '.join(known)}")
         inner = getattr(config, name)
         deeper = isinstance(value, Mapping) and is_dataclass(inner)
-        values[name] = _changed(inner, value, f"{where}.{name}") if deeper else value
+        values[name] = _changed(inner, value, f"{where}.{name}") if deeper else meant(value, config, name)
     return replace(config, **values)

@@ -24,11 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
-from tqdm import tqdm
 
 from minillm.data.batches import TokenDocuments
-from minillm.files import read_json, remove, sha256_bytes, sha256_file, write_atomic, write_json
+from minillm.files import locked, read_json, remove, sha256_bytes, sha256_file, write_atomic, write_json
+from minillm.progress import progress_bar
 from minillm.text.chunks import text_batches
 from minillm.text.tokenizer import Tokenizer
 
@@ -103,11 +102,16 @@ def write_shards(
     folder = Path(folder)
     workers = workers or min(8, os.cpu_count() or 1)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(folder.name + ".lock")):
+    with locked(folder):
         good = _good_shards(folder)
         if _complete(folder, good, tokenizer):
             return
-        facts = list(_written(texts, tokenizer, folder, workers, block_characters, good, progress))
+        try:
+            facts = list(_written(texts, tokenizer, folder, workers, block_characters, good, progress))
+        except KeyboardInterrupt as stop:
+            kept = f"shards that are whole stay in {folder}: run the same command again to go on"
+            stop.args = stop.args or (f"stopped while tokenizing; {kept}",)
+            raise
         if not facts:
             raise ValueError("there are no documents to train on; give a corpus with at least one document")
         index = {
@@ -180,7 +184,7 @@ def _written(
 ) -> Iterator[dict[str, Any]]:
     """The facts of each shard, in order, as they are written or found."""
     waiting: deque[tuple[int, Future]] = deque()
-    bar = tqdm(unit="B", unit_scale=True, desc="tokenizing", disable=not progress)
+    bar = progress_bar(progress, unit="B", unit_scale=True, desc="tokenizing")
     with ThreadPoolExecutor(workers) as pool, bar:
 
         def next_one() -> dict[str, Any]:

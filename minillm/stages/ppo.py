@@ -14,16 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
+from minillm.progress import progress_bar
 from minillm.stages.policy_losses import gae, kl_penalty, policy_loss, value_loss
 from minillm.stages.ppo_config import PPOConfig
 from minillm.stages.ppo_run import PPORun
 from minillm.text.chat import Message, save_chat_format
 from minillm.text.tokenizer import Tokenizer
-from minillm.train.interrupt import TrainingInterrupted, stop_signal
+from minillm.train.interrupt import stop_signal
 from minillm.train.runtime import Runtime, choose_runtime, from_main
 
 __all__ = ["PPOConfig", "gae", "kl_penalty", "policy_loss", "ppo", "value_loss"]
@@ -63,7 +62,7 @@ def ppo(
         the figures of the stage, those of the last tenth of the iterations averaged.
     Raises:
         TrainingDivergedError: a loss or gradient became NaN or infinite; the last good checkpoint is kept.
-        TrainingInterrupted: Ctrl-C; the state has been saved.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the state has been saved.
         ValueError: the folder holds a run of other settings.
     """
     # In bf16 the first ratios of an iteration, which must be 1, are off by several per cent.
@@ -71,13 +70,9 @@ def ppo(
     folder = None if folder is None else Path(folder)
     run = PPORun(config, policy, reward_model, tokenizer, prompt, folder, seed, runtime)
     run.resume()
-    bar = tqdm(
-        total=config.iterations,
-        initial=run.iteration,
-        disable=not (progress and runtime.is_main),
-        unit="iteration",
-    )
-    with bar, stop_signal(runtime.world_size == 1) as stop:
+    shown = progress and runtime.is_main
+    bar = progress_bar(shown, total=config.iterations, initial=run.iteration, unit="iteration")
+    with bar, stop_signal(runtime.world_size == 1, run.what_is_kept) as stop:
         watched = evaluate is not None and runtime.is_main  # the others need not know
         if watched and not run.log.lines:
             run.log.add({"step": 0} | evaluate(run.policy))
@@ -92,10 +87,8 @@ def ppo(
             if last or stop.is_set() or run.iteration % config.checkpoint_every == 0:
                 run.save()
             if stop.is_set() and not last:
-                raise TrainingInterrupted(
-                    f"stopped after iteration {run.iteration} of {config.iterations}; run the same command again to go "
-                    "on from there"
-                )
+                done = f"stopped after iteration {run.iteration} of {config.iterations}"
+                raise stop.interruption(f"{done}; {run.what_is_kept()}")
     if folder is not None and runtime.is_main:
         run.policy.save_pretrained(folder)
         tokenizer.save(folder)

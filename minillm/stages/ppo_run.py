@@ -35,6 +35,7 @@ from minillm.train.checkpoint import (
     load_optimizer_tensors,
     model_tensors,
     optimizer_tensors,
+    what_is_kept,
 )
 from minillm.train.log import MetricsLog
 from minillm.train.run import CHECKPOINT_FOLDER, METRICS_FILE, TrainingDivergedError
@@ -325,6 +326,10 @@ class PPORun:
         self.checkpoints.save(self.iteration, tensors, state)
 
     @torch.no_grad()
+    def what_is_kept(self) -> str:
+        """The line for a user who stops the training."""
+        return what_is_kept(None if self.checkpoints is None else self.checkpoints.folder)
+
     def resume(self) -> None:
         """Go back to the newest good checkpoint, if there is one, and cut the logs to it."""
         found = None if self.checkpoints is None else self.checkpoints.load()

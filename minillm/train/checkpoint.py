@@ -26,6 +26,7 @@ __all__ = [
     "load_optimizer_tensors",
     "model_tensors",
     "optimizer_tensors",
+    "what_is_kept",
 ]
 
 FORMAT = 1
@@ -135,6 +136,22 @@ class Checkpoints:
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}.safetensors"
+
+
+def what_is_kept(folder: str | Path | None) -> str:
+    """What is left of a training that stops now, for its user: the newest checkpoint in or below a folder, or nothing.
+
+    Args:
+        folder: of the stage or of its checkpoints; None: nothing is written.
+    """
+    if folder is None:
+        return "nothing was saved, because no directory was given"
+    found = [path for path in Path(folder).rglob("step-*.json") if path.with_suffix(".safetensors").is_file()]
+    if not found:
+        return "nothing of this stage was saved yet: run the same command again to begin it anew"
+    latest = max(found, key=lambda path: path.stat().st_mtime_ns)
+    step = int(latest.stem.removeprefix("step-"))
+    return f"step {step} is saved in {latest.parent}: run the same command again to go on from there"
 
 
 class _DamagedError(Exception):

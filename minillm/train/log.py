@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from minillm.files import append_text, write_atomic
+from minillm.progress import progress_bar
 
 __all__ = ["MetricsLog", "Progress"]
 
@@ -68,9 +67,8 @@ class Progress:
     """
 
     def __init__(self, steps: int, done: int, shown: bool) -> None:
-        self._bar = tqdm(
-            total=steps, initial=done, disable=not shown or done >= steps, unit="step", dynamic_ncols=True
-        )
+        shown = shown and done < steps
+        self._bar = progress_bar(shown, total=steps, initial=done, unit="step", dynamic_ncols=True)
         self._started = time.perf_counter()
         self._tokens = 0
         self._loss: float | None = None

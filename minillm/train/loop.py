@@ -69,7 +69,7 @@ def fit(
 
     Raises:
         TrainingDivergedError: loss or gradient became NaN or infinite; the last good checkpoint is kept.
-        TrainingInterrupted: Ctrl-C; the state has been saved.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the state has been saved.
         ValueError: ``validate`` is missing though ``validate_every`` is set, a batch has no targets, or the
             directory holds a run of other settings or of another model.
         OSError: the disk is full; the last good checkpoint is kept.
@@ -121,12 +121,12 @@ def _train(run: TrainingRun, progress: bool) -> None:
     """Step by step to the end, or to Ctrl-C."""
     with (
         Progress(run.config.steps, run.step, progress) as bar,
-        stop_signal(run.runtime.world_size == 1) as stop,
+        stop_signal(run.runtime.world_size == 1, run.what_is_kept) as stop,
     ):
         while not run.finished:
             numbers = run.train_step()
-            bar.step(numbers["loss"], numbers["tokens"])
+            bar.step(numbers["loss"], int(numbers["tokens"]))
             run.validate_if_due()
             run.save_if_due(now=stop.is_set())
             if stop.is_set() and not run.finished:
-                raise TrainingInterrupted(run.how_to_go_on())
+                raise stop.interruption(run.how_to_go_on())

@@ -94,7 +94,7 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, parameters: list[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
         """One step for matrices of one shape, up to transposition."""
-        gradients = [parameter.grad for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         averages = [self._average(parameter) for parameter in parameters]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         lookahead = torch._foreach_lerp(gradients, averages, momentum)
@@ -110,7 +110,8 @@ class Muon(torch.optim.Optimizer):
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        return state["momentum_buffer"]
+        average: Tensor = state["momentum_buffer"]
+        return average
 
 
 def _by_shape(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
@@ -214,4 +215,4 @@ def set_learning_rates(optimizers: list[torch.optim.Optimizer], factor: float) -
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     for group in groups:
         group["lr"] = factor * group["peak_lr"]
-    return groups[0]["lr"]
+    return float(groups[0]["lr"])

@@ -18,6 +18,7 @@ from minillm.train.checkpoint import (
     load_optimizer_tensors,
     model_tensors,
     optimizer_tensors,
+    what_is_kept,
 )
 from minillm.train.compiling import compiled_loss
 from minillm.train.config import FitConfig
@@ -72,8 +73,8 @@ class TrainingRun:
         self.update = TrainStep(model, loss, self.optimizers, config, runtime)
         self.early_stopping = EarlyStopping(config.patience)
         self.checkpoints = None if directory is None else Checkpoints(Path(directory) / CHECKPOINT_FOLDER)
-        writes = directory is not None and runtime.is_main
-        self.log = MetricsLog(Path(directory) / METRICS_FILE if writes else None)
+        metrics = Path(directory) / METRICS_FILE if directory is not None and runtime.is_main else None
+        self.log = MetricsLog(metrics)
         self.step, self.tokens, self.resumed_from, self.saved_step = 0, 0, 0, 0
         self._started = time.perf_counter()  # moved back on resume by the time that was spent before
 
@@ -102,7 +103,7 @@ class TrainingRun:
         numbers = self.update(self.batches.batch(self.step))
         self._check(numbers)
         self.step += 1
-        self.tokens += numbers["tokens"]
+        self.tokens += int(numbers["tokens"])
         line = {
             "step": self.step,
             "loss": numbers["loss"],
@@ -226,6 +227,10 @@ class TrainingRun:
         """Put the best weights in place where early stopping was asked for."""
         self.early_stopping.restore_best(self.model)
         self.model.eval()
+
+    def what_is_kept(self) -> str:
+        """The line for a user who does not let the step end."""
+        return what_is_kept(None if self.checkpoints is None else self.checkpoints.folder)
 
     def how_to_go_on(self) -> str:
         """The line for a user who pressed Ctrl-C."""

@@ -57,7 +57,7 @@ class Runtime:
         """True in the one process that writes files and shows progress."""
         return self.rank == 0
 
-    def autocast(self) -> contextlib.AbstractContextManager:
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which the large products run in this precision."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
