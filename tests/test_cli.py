@@ -106,7 +106,9 @@ def test_run_ends_with_a_table_and_samples(runs, text):
 
 
 def test_stages_can_be_chosen(tmp_path, text):
-    result = minillm("run", *SETTINGS, "--stages=tokenizer", "--corpus", text, "--out", tmp_path, "--json")
+    result = minillm(
+        "run", *MACHINE, *TINY, "--stages=tokenizer", "--corpus", text, "--out", tmp_path, "--json"
+    )
     assert [entry["stage"] for entry in json.loads(result.out)["stages"]] == ["tokenizer"]
     assert [artifact.stage for artifact in find_artifacts(tmp_path)] == ["tokenizer"]
 
@@ -205,7 +207,10 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--set=base.rows=3", "--set=base.rows.x=1"], "contradicts an earlier --set"),
         (["run", "--set=base.fit=3"], "fit is 3; use a FitConfig"),
         (["run", "--set=corpus.n_documents=many"], "n_documents is 'many'; use a whole number of documents"),
-        (["run", "--set=corpus=5"], "corpus is 5; use a Corpus"),
+        (["run", "--set=corpus=5"], "corpus '5' is not there; give a file, a folder"),
+        (["run", "--set=preferences.noise=NaN"], "noise is 'NaN'; use a finite number"),
+        (["run", "--set=base.max_epochs=1e999"], "max_epochs is '1e999'; use a finite number"),
+        (["run", "--set=base.copy_friendly=no"], "copy_friendly is 'no'; use true or false"),
         (["run", "--device=abacus"], "device is 'abacus'"),
         (["run", "--precision=fp7"], "precision is 'fp7'; choose one of auto, fp32, bf16, fp16"),
         (["run", "--compile=maybe"], "--compile is 'maybe'; choose one of auto, yes, no"),
@@ -573,3 +578,22 @@ def test_eval_refuses_what_is_not_there(tmp_path):
     assert "neither a stage (tokenizer, base, sft, reward, ppo, lora) nor a folder" in refused(
         "eval", "nothing"
     )
+
+
+# Exports
+
+
+def test_an_exported_model_is_read_like_the_stage(runs, tmp_path):
+    arguments = ("-p", "7 hens", "--max-tokens=5", "--temperature=0")
+    assert minillm("export", "base", tmp_path / "hf", "--out", runs).status == 0
+    read, own = minillm("chat", tmp_path / "hf", *arguments), minillm("chat", "--out", runs, *arguments)
+    assert read.status == 0 and read.out == own.out and read.err.startswith("base from")
+
+
+def test_an_export_for_other_programs_is_named(tmp_path):
+    receipt = {"stage": "lora", "key": "0" * 12, "to": "peft", "files": []}
+    (tmp_path / "minillm_export.json").write_text(json.dumps(receipt))
+    line = refused("chat", tmp_path, "-p", "a")
+    assert "is an export for other programs (peft); name the stage itself, or export it with --to hf" in line
+    (tmp_path / "minillm_export.json").write_text("[1]")
+    assert "is an export for other programs" in refused("eval", tmp_path)

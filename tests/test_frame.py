@@ -28,6 +28,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Floors of the package. A module imports from lower floors, or beside it inside one folder.
 FLOORS = {
     "files": 0,
+    "process": 0,
+    "progress": 0,
+    "seeds": 0,
+    "settings": 0,
     "recordings": 1,
     "text": 1,
     "model": 1,
@@ -45,6 +49,7 @@ FLOORS = {
     "lookup": 6,
     "report": 6,
     "terminal": 6,
+    "command": 6,
     "cli": 6,
 }
 
