@@ -19,6 +19,7 @@ __all__ = ["FORMAT_VERSION", "Artifact", "find_artifacts", "model_card", "write_
 FORMAT_VERSION = 1  # of summary.json; raised when an older reader would misread it
 SUMMARY, WEIGHTS, TOKENIZER = "summary.json", "model.safetensors", "tokenizer.json"
 METRICS, CARD = "metrics.jsonl", "README.md"
+RECEIPT = "minillm_export.json"  # what an export wrote, and of which stage
 _TEXT_STAGES = ("base",)  # their models continue a text; those of all later stages answer
 _BOOKKEEPING = ("format", "stage", "key", "settings", "tokenizer_fingerprint", "weights_sha256")
 
@@ -38,9 +39,7 @@ class Artifact:
         """The final figures, the settings, and the checksums."""
         path = self.folder / SUMMARY
         if not path.is_file():
-            raise ValueError(
-                f"{self.folder} holds no {SUMMARY}: it is no artifact, or its training did not end"
-            )
+            return _summary_of_export(self.folder)
         summary = read_json(path)
         version = summary.get("format") if isinstance(summary, dict) else None
         if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
@@ -119,6 +118,30 @@ class Artifact:
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is damaged ({error}); restore it, or train again") from error
+
+
+def _summary_of_export(folder: Path) -> dict[str, Any]:
+    """What an exported folder, which has no summary, is known to hold.
+
+    Raises:
+        ValueError: it is no export, or one that only other programs read.
+    """
+    if not (folder / RECEIPT).is_file():
+        raise ValueError(f"{folder} holds no {SUMMARY}: it is no artifact, or its training did not end")
+    receipt = read_json(folder / RECEIPT)
+    stage, kind = (receipt.get(name) if isinstance(receipt, dict) else None for name in ("stage", "to"))
+    if not isinstance(stage, str) or kind != "hf" or not (folder / WEIGHTS).is_file():
+        raise ValueError(
+            f"{folder} is an export for other programs ({kind}); name the stage itself, or export it with --to hf"
+        )
+    return {
+        "format": FORMAT_VERSION,
+        "stage": stage,
+        "key": receipt.get("key", ""),
+        "settings": {"data": f"The text that the README.md of the export {folder.name} names"},
+        "tokenizer_fingerprint": Tokenizer.load(folder).fingerprint,
+        "weights_sha256": sha256_file(folder / WEIGHTS),
+    }
 
 
 def write_artifact(

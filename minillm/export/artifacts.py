@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from minillm.artifact import CARD, Artifact
+from minillm.artifact import CARD, RECEIPT, Artifact
 from minillm.export.cards import export_card
 from minillm.export.formats import export_hf, export_onnx, write_tokenizer
 from minillm.files import read_json, remove, write_atomic, write_json
@@ -20,7 +20,6 @@ __all__ = ["FORMATS", "export_artifact"]
 
 FORMATS = ("hf", "peft", "onnx")
 BASE = "base"  # folder in an exported adapter: the model that it belongs to
-RECEIPT = "minillm_export.json"
 
 
 def export_artifact(
