@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from minillm.data.knowledge import fixed_questions
@@ -43,6 +44,10 @@ class CopyScore:
     n: int
 
 
+class _NoRoomError(ValueError):
+    """The model's context is too short for the prompts."""
+
+
 def complete(
     model: GPT,
     tokenizer: Tokenizer,
@@ -64,6 +69,10 @@ def complete(
     for first in range(0, len(encoded), BATCH):
         batch = encoded[first : first + BATCH]
         room = model.config.context_length - max(map(len, batch))
+        if room < 1:
+            raise _NoRoomError(
+                f"a prompt leaves no room in the context of {model.config.context_length} tokens"
+            )
         new = generate(model, batch, min(max_new_tokens, room), temperature=temperature, stop=end, **options)
         texts.extend(tokenizer.decode(ids) for ids in new)
     return texts
@@ -138,14 +147,16 @@ def evaluate_base(model: GPT, tokenizer: Tokenizer, train_documents: int) -> dic
 
     Returns:
         shares from 0 to 1: promised elements copied and stories that kept all promises (greedy and sampled), reading
-        comprehension, knowledge of the village and of the wide world.
+        comprehension, knowledge of the village and of the wide world; those that have room in the model's context.
     """
     seen = {document.promises for document in World().documents(train_documents) if document.promises}
-    greedy = copying(model, tokenizer, seen=seen)
-    return {
-        "copied_elements": greedy.elements,
-        "copied_stories": greedy.stories,
-        "reading_comprehension": reading_comprehension(model, tokenizer),
-        "knowledge_people": knowledge(model, tokenizer, "people"),
-        "knowledge_world": knowledge(model, tokenizer, "world"),
-    }
+    figures: dict[str, float] = {}
+    with suppress(_NoRoomError):
+        greedy = copying(model, tokenizer, seen=seen)
+        figures |= {"copied_elements": greedy.elements, "copied_stories": greedy.stories}
+    with suppress(_NoRoomError):
+        figures["reading_comprehension"] = reading_comprehension(model, tokenizer)
+    for topic in ("people", "world"):
+        with suppress(_NoRoomError):
+            figures[f"knowledge_{topic}"] = knowledge(model, tokenizer, topic)
+    return figures
