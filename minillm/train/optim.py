@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 2e-2,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
@@ -86,7 +87,7 @@ class Muon(torch.optim.Optimizer):
                 raise ValueError(f"Muon got a parameter of shape {shape}; give it matrices, AdamW the rest")
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # there is nothing to call again
         """Update every matrix that has a gradient."""
         for group in self.param_groups:
             for parameters in _by_shape(group["params"]):

@@ -144,15 +144,15 @@ class TrainingRun:
         due = self.step == self.config.steps or (every is not None and self.step % every == 0)
         if self.validate is None or not due:
             return
-        numbers = self._validation_numbers()
+        numbers = self._validation_numbers(self.validate)
         self.log.add({"step": self.step} | numbers)
         self.early_stopping.update(self.step, numbers["val_loss"], self.model)
 
-    def _validation_numbers(self) -> dict[str, float]:
+    def _validation_numbers(self, validate: Validate) -> dict[str, float]:
         """Call ``validate``; all processes take the first one's loss, so that they stop together."""
         self.model.eval()
         with torch.no_grad(), self.runtime.autocast():
-            result = self.validate(self.model)
+            result = validate(self.model)
         numbers = dict(result) if isinstance(result, dict) else {"val_loss": float(result)}
         if "val_loss" not in numbers:
             raise ValueError(
@@ -205,8 +205,9 @@ class TrainingRun:
         """Refuse to go on under other settings: the result would be that of neither."""
         for name, value in _settings(self.config).items():
             if saved.get(name) != value:
+                folder = None if self.checkpoints is None else self.checkpoints.folder
                 raise ValueError(
-                    f"{self.checkpoints.folder} holds a run with {name}={saved.get(name)!r}, now it is "
+                    f"{folder} holds a run with {name}={saved.get(name)!r}, now it is "
                     f"{value!r}: use the same settings or another directory, or delete that folder"
                 )
 

@@ -273,7 +273,7 @@ def synchronise_gradients(model: nn.Module, world_size: int) -> None:
     if world_size == 1 or not gradients:
         return
     flat = sum_over_processes(torch.cat([gradient.flatten() for gradient in gradients]), world_size)
-    pieces = flat.split([gradient.numel() for gradient in gradients])
+    pieces = flat.split([gradient.numel() for gradient in gradients])  # type: ignore[no-untyped-call]
     for gradient, piece in zip(gradients, pieces, strict=True):
         gradient.copy_(piece.view_as(gradient))
 

@@ -111,10 +111,10 @@ class TrainStep:
                 nats, count = self.loss(self.model, piece)
             count = torch.as_tensor(count, device=nats.device)
             divisor = count.clamp(min=1) if divisor is None else divisor
-            self.scaler.scale(nats / divisor).backward()
+            self.scaler.scale(nats / divisor).backward()  # type: ignore[no-untyped-call]
             sums.append(torch.stack([nats.detach().float(), count.float()]))
         totals = sum_over_processes(torch.stack(sums).sum(0), self.runtime.world_size)
-        if len(sums) > 1 or self.runtime.world_size > 1:
+        if divisor is not None and (len(sums) > 1 or self.runtime.world_size > 1):
             gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
             torch._foreach_mul_(gradients, divisor / totals[1].clamp(min=1))
         return totals[0], totals[1]
@@ -137,7 +137,12 @@ class TrainStep:
 def _n_rows(batch: Any) -> int:
     """Rows of a batch: the length of the first dimension of its tensors."""
     sizes: list[int] = []
-    map_tensors(lambda tensor: sizes.append(tensor.shape[0]) or tensor, batch)
+
+    def note(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.shape[0])
+        return tensor
+
+    map_tensors(note, batch)
     if not sizes:
         kind = type(batch).__name__
         raise ValueError(f"a batch of type {kind} holds no tensor; use a dataclass, tuple or dict of tensors")
