@@ -88,7 +88,8 @@ def ppo(
                 run.save()
             if stop.is_set() and not last:
                 done = f"stopped after iteration {run.iteration} of {config.iterations}"
-                raise stop.interruption(f"{done}; {run.what_is_kept()}")
+                again = "run the same command again to go on from there"
+                raise stop.interruption(f"{done}; {run.what_is_kept() if folder is None else again}")
     if folder is not None and runtime.is_main:
         run.policy.save_pretrained(folder)
         tokenizer.save(folder)
