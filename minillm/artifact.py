@@ -174,7 +174,6 @@ _FIGURE_NAMES = {
     "gold_score": "mean score of the judge (0 to 1)",
     "ended_share": "answers that the model ended itself (share)",
     "repeated_share": "answers that repeat four words (share)",
-    "bleu": "BLEU against the reference answers (0 to 100)",
     "comparisons": "prompts with ranked answers",
     "pairs": "pairs of answers compared",
     "identical_pairs": "pairs left out: the same text twice (share)",

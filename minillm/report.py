@@ -228,7 +228,6 @@ def print_evaluation(entries: list[dict[str, Any]], wins: list[dict[str, Any]]) 
         ("answers that come to an end", lambda e: f"{e['ended_share']:.1%}"),
         ("answers that repeat four words", lambda e: f"{e['repeated_share']:.1%}"),
         ("mean length (tokens)", lambda e: f"{e['mean_tokens']:.1f}"),
-        ("BLEU (0 to 100)", lambda e: f"{e['bleu']:.1f}"),
         ("loss on the micro-world (nats/token)", lambda e: f"{e['world_loss']:.4f}"),
     ]
     for name, value in rows:

@@ -11,7 +11,7 @@ from minillm.data.answers import Answer, answer_prompts
 from minillm.data.judge import WEIGHTS, Judge, Verdict
 from minillm.data.tasks import FAMILIES, TASKS_PER_FAMILY, Task, Tasks, held_out_tasks
 from minillm.evaluate.base import complete
-from minillm.evaluate.compare import bleu, text_statistics
+from minillm.evaluate.compare import text_statistics
 from minillm.model.gpt import GPT
 from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
@@ -66,7 +66,6 @@ class Report:
     def figures(self) -> dict[str, Any]:
         """The key figures, as JSON values."""
         statistics = text_statistics(self.answers)
-        references = [task.answer for task in self.tasks]
         return {
             "task_accuracy": self.task_accuracy,
             "accuracy": self.accuracy,
@@ -76,7 +75,6 @@ class Report:
             "ended_share": statistics.ended_share,
             "repeated_share": statistics.repeated_share,
             "distinct_bigrams": statistics.distinct_bigrams,
-            "bleu": bleu([answer.text for answer in self.answers], references),
         }
 
 
