@@ -18,6 +18,8 @@ from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["Report", "answer_tasks", "evaluate_tasks", "few_shot_accuracy", "fitting_tasks"]
 
+_CANDIDATES = 20  # training tasks looked through for each example: about half of them have the plain style
+
 
 @dataclass(frozen=True)
 class Report:
@@ -78,7 +80,7 @@ class Report:
         }
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Iterable[float]) -> float:
     values = list(values)
     return sum(values) / len(values) if values else 0.0
 
@@ -129,14 +131,15 @@ def few_shot_accuracy(
     """
     judge = Judge()
     accuracy = {}
-    for family in FAMILIES:
-        tasks = held_out_tasks(n, [family])
-        examples = [task for task in Tasks("train", [family]).tasks(20 * (shots + 1)) if task.style == "full"]
-        room = model.config.context_length - (110 if family == "story" else 45)
+    for name, family in FAMILIES.items():
+        tasks = held_out_tasks(n, [name])
+        candidates = Tasks("train", [name]).tasks(_CANDIDATES * (shots + 1))
+        examples = [task for task in candidates if task.style == "full"]
+        room = model.config.context_length - family.answer_room
         prompts = [_as_text(task, examples, shots, tokenizer, room) for task in tasks]
         texts = complete(model, tokenizer, prompts, model.config.context_length)
         texts = [text.strip().partition("\n")[0] for text in texts]
-        accuracy[family] = _mean(judge(t, text).is_correct for t, text in zip(tasks, texts, strict=True))
+        accuracy[name] = _mean(judge(t, text).is_correct for t, text in zip(tasks, texts, strict=True))
     return accuracy
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from minillm.data.knowledge import fixed_questions
 from minillm.data.world import TEST_SEED, Document, World
@@ -49,7 +50,7 @@ def complete(
     prompts: Sequence[str],
     max_new_tokens: int,
     temperature: float = 0.0,
-    **options,
+    **options: Any,
 ) -> list[str]:
     """Continue each prompt as the beginning of a document, up to the end token.
 
@@ -87,7 +88,7 @@ def copying(
     n: int = 128,
     seen: Collection[tuple[str, ...]] = (),
     temperature: float = 0.0,
-    **options,
+    **options: Any,
 ) -> CopyScore:
     """Write stories to given titles and count the promises kept.
 
