@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import inspect
 
 from minillm import figures
@@ -34,7 +33,3 @@ def test_show_source_is_the_source_of_the_package():
     assert shown._repr_markdown_() == f"````python\n{shown!r}\n````"
     method = figures.show_source(text.TokenBoxes.__init__)
     assert repr(method).startswith("def __init__")
-
-
-def test_examples_in_docstrings():
-    assert doctest.testmod(text).failed == 0

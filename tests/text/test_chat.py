@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import inspect
 import itertools
 import json
@@ -12,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillm.text import chat
 from minillm.text.chat import (
     ASSISTANT,
     BEFORE_CONTENT,
@@ -84,10 +82,6 @@ def messages(*contents: str, system: str | None = None) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     return Tokenizer.train([SOURCE], 900)
-
-
-def test_doctests():
-    assert doctest.testmod(chat).failed == 0
 
 
 # Ids

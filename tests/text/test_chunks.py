@@ -1,4 +1,3 @@
-import doctest
 import os
 import subprocess
 import sys
@@ -22,10 +21,6 @@ TEXTS = [f"Tomas has {n} cats, and they'll sleep.\n\n  She  doesn't!\r\n" * 3 fo
     "",
     "鸟 birds",
 ]
-
-
-def test_doctests():
-    assert doctest.testmod(chunks).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import doctest
 import inspect
 import textwrap
 
@@ -6,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.text import hf_format
 from minillm.text.hf_format import from_document, to_document, visible
 from minillm.text.tokenizer import SPECIAL_TOKENS, Tokenizer
 
@@ -40,10 +38,6 @@ def literal(ours, tmp_path_factory):
     tokenizer = hf.Tokenizer.from_file(str(ours.save(tmp_path_factory.mktemp("literal"))))
     tokenizer.encode_special_tokens = True
     return tokenizer
-
-
-def test_doctests():
-    assert doctest.testmod(hf_format).failed == 0
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -1,6 +1,5 @@
 import argparse
 import copy
-import doctest
 import inspect
 import json
 import pickle
@@ -14,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.text import tokenizer as tokenizer_module
 from minillm.text.bpe import bpe_merges
 from minillm.text.chunks import SPLIT_PATTERN, count_chunks
 from minillm.text.tokenizer import END_OF_TEXT, SPECIAL_TOKENS, Tokenizer
@@ -57,10 +55,6 @@ pieces = st.sampled_from(
 # Characters without a category in Python's tables may have one in the newer tables of ``regex``: test_chunks.
 known_text = st.text(st.characters(exclude_categories=("Cs", "Cn")))
 texts = st.one_of(known_text, st.lists(st.one_of(pieces, known_text), max_size=12).map("".join))
-
-
-def test_doctests():
-    assert doctest.testmod(tokenizer_module).failed == 0
 
 
 # Training
