@@ -31,7 +31,7 @@ class Artifact:
     tokenizer than the one that the model was trained with.
     """
 
-    folder: Path
+    folder: Path  # where it lies
 
     @cached_property
     def summary(self) -> dict[str, Any]:

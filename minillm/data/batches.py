@@ -223,10 +223,12 @@ class PackedDocuments:
 
     @property
     def rows_per_epoch(self) -> int:
+        """Rows that hold every document once."""
         return len(self._first_place) - 1
 
     @property
     def batches_per_epoch(self) -> int:
+        """Steps until every document has been seen once."""
         return -(-self.rows_per_epoch // self.rows)
 
     @property

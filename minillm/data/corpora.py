@@ -267,7 +267,7 @@ class HubCorpus(Corpus):
 class MixedCorpus(Corpus):
     """Several corpora, interleaved so that each beginning of the mix holds them in their proportions."""
 
-    parts: tuple[WorldCorpus | HubCorpus, ...] = field(default_factory=tuple)
+    parts: tuple[WorldCorpus | HubCorpus, ...] = field(default_factory=tuple)  # what is mixed
 
     def __post_init__(self) -> None:
         if not self.parts:

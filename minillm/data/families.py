@@ -32,12 +32,12 @@ __all__ = ["FAMILIES", "Draft", "combine", "pools"]
 class Draft:
     """A task before its style: the prompt, and the answer short and in full."""
 
-    prompt: str
-    short: str
-    full: str
-    keys: tuple[str, ...]
-    rivals: tuple[str, ...] = ()
-    history: tuple[tuple[str, str], ...] = ()
+    prompt: str  # what the user says
+    short: str  # the answer in a word or two
+    full: str  # the answer as a sentence
+    keys: tuple[str, ...]  # words that a right answer holds
+    rivals: tuple[str, ...] = ()  # values of the prompt that a wrong answer would name
+    history: tuple[tuple[str, str], ...] = ()  # earlier turns: what the user said, what was answered
     kind: str = ""  # the family's own kind ending; "" takes a general one
     flawed: str = ""  # the family's own flawed answer; "" takes a general flaw
 

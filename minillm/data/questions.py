@@ -31,8 +31,8 @@ TEST_EVERY = 4  # every fourth entity and pattern is kept for the test
 class Halves:
     """Templates for training, and others for the test."""
 
-    train: Templates
-    test: Templates
+    train: Templates  # for training
+    test: Templates  # for the test alone
 
     def __getitem__(self, split: Split) -> Templates:
         return self.train if split == "train" else self.test

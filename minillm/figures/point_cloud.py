@@ -24,7 +24,7 @@ FALLBACK = (
 
 
 class PointCloud:
-    """Points in three dimensions; a view to turn in a notebook, their number elsewhere. See ``point_cloud``."""
+    """Points in three dimensions; a view to turn in a notebook, their number elsewhere. See `point_cloud`."""
 
     def __init__(
         self, states: Mapping[str, np.ndarray], names: Sequence[str], kinds: Sequence[str], height: int

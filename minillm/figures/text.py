@@ -20,7 +20,7 @@ _GROUNDS = ("#cfe3f5", "#fbe0c3", "#cdebdc", "#ecd9ec")
 
 
 class TokenBoxes:
-    """Rows of tokens; coloured boxes in a notebook, plain text elsewhere. See ``token_boxes``."""
+    """Rows of tokens; coloured boxes in a notebook, plain text elsewhere. See `token_boxes`."""
 
     def __init__(self, rows: Mapping[str, Sequence[bytes | str | int]]) -> None:
         self.rows = {label: list(pieces) for label, pieces in rows.items()}
@@ -51,7 +51,7 @@ def token_boxes(rows: Mapping[str, Sequence[bytes | str | int]]) -> TokenBoxes:
 
 
 def visible(piece: bytes | str | int) -> str:
-    """A token as it is shown: see ``token_boxes``."""
+    """A token as it is shown: see `token_boxes`."""
     if not isinstance(piece, bytes):
         return str(piece)
     try:
@@ -67,7 +67,7 @@ def _box(piece: bytes | str | int, index: int) -> str:
 
 
 class SourceCode:
-    """Python source; highlighted in a notebook, plain text elsewhere. See ``show_source``."""
+    """Python source; highlighted in a notebook, plain text elsewhere. See `show_source`."""
 
     def __init__(self, source: str) -> None:
         self.source = source

@@ -57,7 +57,7 @@ class KVCache:
 
     @property
     def batch(self) -> int:
-        """Rows."""
+        """Rows that are read side by side."""
         return self._storage.shape[2]
 
     def part(self, start: int, stop: int) -> KVCache:

@@ -63,14 +63,14 @@ class Experience:
     All tensors but the scores are (batch, time - 1), 0 where there is no action.
     """
 
-    rollouts: Rollouts
+    rollouts: Rollouts  # the answers
     scores: Tensor  # (batch,) of the reward model, without penalty
     log_probs: Tensor  # under the policy that sampled
     log_probs_ref: Tensor  # under the reference
     entropies: Tensor  # of the policy's choices
     values: Tensor  # of the critic
-    advantages: Tensor
-    returns: Tensor
+    advantages: Tensor  # by `gae`
+    returns: Tensor  # by `gae`; what the critic should have said
 
 
 class PPORun:

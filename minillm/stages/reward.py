@@ -155,6 +155,7 @@ class ComparisonBatches:
 
     @property
     def batches_per_epoch(self) -> int:
+        """Steps until every prompt has been seen once."""
         return -(-len(self.rows) // self.prompts)
 
     def batch(self, step: int) -> ComparisonBatch:

@@ -6,7 +6,7 @@ A conversation is one document. Control tokens mark who speaks and where a messa
 
 The first message may be the system's, which has no mark of its own; then user and assistant take turns. Only this
 module places control tokens: the content of a message is encoded as ordinary text, whatever it says, so a user who
-types "<|end|>" ends nothing. A space stands before the content because in running text words carry the space in
+types `<|end|>` ends nothing. A space stands before the content because in running text words carry the space in
 front of them: " Ada" after a mark is then the token that the base model knows best.
 
 The loss mask is true on what the assistant says, with the end token after it: a model that is never shown where an

@@ -5,7 +5,7 @@ in byte order, then come the merged tokens in the order in which training made t
 With all bytes in the vocabulary every text has a form, and no text is unknown.
 
 Special tokens are control signs: where a document ends, who speaks. ``encode`` never makes one, whatever the
-text says: "<|end|>" typed by a user becomes ordinary tokens. Only code that builds ids itself can place one.
+text says: `<|end|>` typed by a user becomes ordinary tokens. Only code that builds ids itself can place one.
 """
 
 from __future__ import annotations
