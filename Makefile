@@ -23,7 +23,7 @@ PASSED := build/passed
 REPORTS := build/reports
 PACKAGE := $(shell find minillm -name '*.py' -o -name '*.js' -o -name '*.json')
 TESTS := $(shell find tests -name '*.py')
-FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py
+FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py tests/test_api.py
 TOOLS := $(wildcard tools/*.py)
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
 PAGES := $(wildcard book/*.md) $(wildcard book/_static/*) _config.yml _toc.yml
@@ -57,15 +57,16 @@ retest:  ## forget what passed and run all tests again
 	@rm -rf $(PASSED) $(REPORTS)
 	@$(MAKE) --no-print-directory test
 
-lint: $(PASSED)/lint  ## ruff check, ruff format --check, the form of the chapters
+lint: $(PASSED)/lint  ## ruff check, ruff format --check, types (mypy), the form of the chapters
 
 $(PASSED)/lint: $(ENV) $(PACKAGE) $(TESTS) $(TOOLS) $(CHAPTERS) book/ruff.toml _config.yml
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 	@$(BIN)/python tools/notebooks.py check
 	@mkdir -p $(@D) && touch $@
 
-unit: $(PASSED)/unit $(PASSED)/frame  ## unit tests
+unit: $(PASSED)/unit $(PASSED)/frame  ## unit tests and the examples in the docstrings
 
 $(PASSED)/unit: $(ENV) $(PACKAGE) tools/browser.py tools/record_lora.py $(filter-out $(FRAME_TESTS),$(TESTS))
 	@mkdir -p $(@D) $(REPORTS)
@@ -111,7 +112,8 @@ execute: env  ## run chapters and store their outputs (CHAPTERS="book/01_token.i
 
 site: $(SITE)  ## the website in _build/html, from stored outputs, warnings are errors
 
-$(SITE): $(ENV) $(PAGES) $(CHAPTERS) $(wildcard tools/book_site.py tools/mathjax.py)
+# The API pages are made from the package.
+$(SITE): $(ENV) $(PAGES) $(CHAPTERS) $(PACKAGE) $(wildcard tools/api_*.py tools/book_site.py tools/mathjax.py)
 	@$(BIN)/python tools/mathjax.py build/static/mathjax
 	@mkdir -p build
 	@$(BIN)/jupyter-book build . -W --keep-going -n -q > build/site.log || { cat build/site.log; exit 1; }
@@ -145,7 +147,7 @@ set-repository: env  ## make URL=https://github.com/OWNER/NAME [BRANCH=main] the
 	@$(BIN)/python tools/repository.py $(URL) $(BRANCH)
 
 clean:  ## remove what was built (not .venv, not runs)
-	rm -rf _build build .pytest_cache .ruff_cache book/.ruff_cache .hypothesis
+	rm -rf _build build book/api .pytest_cache .mypy_cache .ruff_cache book/.ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the virtual environment and the trained stages too

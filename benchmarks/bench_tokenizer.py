@@ -4,9 +4,9 @@
 
 Both sides get the same documents (the file, cut at lines of <|endoftext|> where it has them), the same split
 pattern and the same vocabulary size. ``tokenizers`` is written in Rust and uses all cores; ours trains in
-plain Python on one. The naive trainer counts all pairs anew for every merge; its time is measured on a slice
-of the text, and the time for the whole text is estimated from it: it grows with the text's length and with
-the number of merges.
+Python with numpy on one. Both also train on made-up Chinese text, where a chunk is a sentence and not a word.
+The naive trainer counts all pairs anew for every merge; its time is measured on a slice of the text, and the
+time for the whole text is estimated from it: it grows with the text's length and with the number of merges.
 
 Chapter 01 compares our table with GPT-4's, without a download:
 
@@ -26,6 +26,7 @@ from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 
+import numpy as np
 import tokenizers
 from common import Row, interleave, row, save_results
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
@@ -36,6 +37,7 @@ from minillm.text.hf_format import from_visible
 from minillm.text.tokenizer import END_OF_TEXT, Tokenizer
 
 VOCAB_SIZES = (2048, 8192)
+CHINESE_CHARACTERS = 2_000_000  # three bytes each
 NAIVE_CHARACTERS = 200_000
 NAIVE_MERGES = 100
 
@@ -77,20 +79,37 @@ def train_naive(text: str, n_merges: int) -> list[tuple[bytes, bytes]]:
     return merges
 
 
-def training_rows(texts: list[str], time_all: Timer) -> list[Row]:
+def chinese(characters: int) -> list[str]:
+    """Lines without spaces, of words that are common by Zipf's law, as their characters are."""
+    rng = np.random.default_rng(0)
+    alphabet = np.array([chr(code) for code in rng.permutation(np.arange(0x4E00, 0x4E00 + 6000))])
+    zipf = [share / share.sum() for share in (1 / np.arange(1, n + 1) for n in (6000, 20_000))]
+    sizes = rng.choice([1, 2, 3, 4], 20_000, p=[0.2, 0.6, 0.12, 0.08])
+    words = ["".join(rng.choice(alphabet, size, p=zipf[0])) for size in sizes]
+    lines, size = [], 0
+    while size < characters:
+        parts = [words[index] for index in rng.choice(20_000, 40, p=zipf[1])]
+        lines.append("，".join(["".join(parts[:15]), "".join(parts[15:28]), "".join(parts[28:])]) + "。")
+        size += len(lines[-1])
+    return lines
+
+
+def training_rows(texts: list[str], time_all: Timer, sizes: tuple[int, ...], of: str = "") -> list[Row]:
     """Compare the merges and the seconds of training."""
     rows = []
-    for vocab_size in VOCAB_SIZES:
+    for vocab_size in sizes:
         ours, theirs = Tokenizer.train(texts, vocab_size, special_tokens=()), train_theirs(texts, vocab_size)
         same = sum(map(tuple.__eq__, ours.merges, their_merges(theirs)))
-        rows.append(row(f"merges equal to those of tokenizers, V={vocab_size}", same, ours.n_merges, aim=1.0))
+        rows.append(
+            row(f"merges equal to those of tokenizers{of}, V={vocab_size}", same, ours.n_merges, aim=1.0)
+        )
         seconds = time_all(
             {
                 "ours": partial(Tokenizer.train, texts, vocab_size, special_tokens=()),
                 "theirs": partial(train_theirs, texts, vocab_size),
             }
         )
-        name = f"training, V={vocab_size}, seconds, tokenizers"
+        name = f"training{of}, V={vocab_size}, seconds, tokenizers"
         rows.append(row(name, seconds["ours"], seconds["theirs"], smaller_is_better=True))
     return rows
 
@@ -166,7 +185,14 @@ def main() -> None:
     time_all = partial(interleave, repeats=arguments.repeats, clock=clock)
     text = arguments.text_file.read_text(encoding="utf-8")
     texts = [document for document in text.split(END_OF_TEXT + "\n") if document]
-    rows = [*training_rows(texts, time_all), *naive_rows(texts, time_all), *encoding_rows(texts, time_all)]
+    rows = [
+        *training_rows(texts, time_all, VOCAB_SIZES),
+        *training_rows(
+            chinese(CHINESE_CHARACTERS), time_all, VOCAB_SIZES[:1], " on Chinese without spaces, 6 MB"
+        ),
+        *naive_rows(texts, time_all),
+        *encoding_rows(texts, time_all),
+    ]
     if arguments.core_seconds:
         for entry in rows:
             entry["name"] = entry["name"].replace("seconds", "core-seconds").replace("MB/s", "MB/core-second")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +13,32 @@ from minillm.files import read_json, sha256_file, write_atomic, write_json
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
 from minillm.model.pretrained import is_reward_model
+from minillm.text.chat import TEMPLATE_FILE
 from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["FORMAT_VERSION", "Artifact", "find_artifacts", "model_card", "write_artifact"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Artifact",
+    "examined_again",
+    "find_artifacts",
+    "model_card",
+    "write_artifact",
+]
 
 FORMAT_VERSION = 1  # of summary.json; raised when an older reader would misread it
 SUMMARY, WEIGHTS, TOKENIZER = "summary.json", "model.safetensors", "tokenizer.json"
 METRICS, CARD = "metrics.jsonl", "README.md"
-_TEXT_STAGES = ("base",)  # their models continue a text; those of all later stages answer
-_BOOKKEEPING = ("format", "stage", "key", "settings", "tokenizer_fingerprint", "weights_sha256")
+RECEIPT = "minillm_export.json"  # what an export wrote, and of which stage
+_BOOKKEEPING = (
+    "format",
+    "stage",
+    "key",
+    "examination",
+    "labels",
+    "settings",
+    "tokenizer_fingerprint",
+    "weights_sha256",
+)
 
 
 @dataclass(frozen=True)
@@ -31,16 +49,14 @@ class Artifact:
     tokenizer than the one that the model was trained with.
     """
 
-    folder: Path
+    folder: Path  # where it lies
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The final figures, the settings, and the checksums."""
         path = self.folder / SUMMARY
         if not path.is_file():
-            raise ValueError(
-                f"{self.folder} holds no {SUMMARY}: it is no artifact, or its training did not end"
-            )
+            return _summary_of_export(self.folder)
         summary = read_json(path)
         version = summary.get("format") if isinstance(summary, dict) else None
         if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
@@ -50,16 +66,17 @@ class Artifact:
             )
         wanted = {"stage": str, "key": str, "settings": dict, "tokenizer_fingerprint": str}
         wrong = [name for name, kind in wanted.items() if not isinstance(summary.get(name), kind)]
+        wrong += ["labels"] if not isinstance(summary.get("labels", {}), dict) else []
         if not isinstance(summary.get("weights_sha256", 0), str | None):
             wrong.append("weights_sha256")
         if wrong:
             raise ValueError(f"{path} is damaged: it has no proper {wrong[0]}; restore it, or train again")
-        return summary
+        return dict(summary)
 
     @property
     def stage(self) -> str:
         """The stage's name."""
-        return self.summary["stage"]
+        return str(self.summary["stage"])
 
     @property
     def has_model(self) -> bool:
@@ -68,8 +85,15 @@ class Artifact:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """The key figures of the summary alone."""
+        """The key figures of the summary alone: those of the training and those of the examination."""
         return {name: value for name, value in self.summary.items() if name not in _BOOKKEEPING}
+
+    @property
+    def examination(self) -> str | None:
+        """The key of the examination that gave the figures; None where that is not known."""
+        examination = self.summary.get("examination")
+        key = examination.get("key") if isinstance(examination, dict) else None
+        return None if key is None else str(key)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -90,7 +114,7 @@ class Artifact:
     @property
     def answers(self) -> bool:
         """Whether the stage's model writes answers in the chat format: a base model continues a text."""
-        return self.writes and self.stage not in _TEXT_STAGES
+        return self.writes and (self.folder / TEMPLATE_FILE).is_file()
 
     @cached_property
     def model(self) -> GPT | RewardModel:
@@ -109,6 +133,24 @@ class Artifact:
         kind = GPT if self.writes else RewardModel
         return kind.from_pretrained(self.folder).eval()
 
+    @property
+    def language_model(self) -> GPT:
+        """The model of a stage that writes."""
+        if not isinstance(self.model, GPT):
+            raise ValueError(
+                f"the model of the stage {self.stage!r} in {self.folder} scores and does not write"
+            )
+        return self.model
+
+    @property
+    def reward_model(self) -> RewardModel:
+        """The model of a stage that scores."""
+        if not isinstance(self.model, RewardModel):
+            raise ValueError(
+                f"the model of the stage {self.stage!r} in {self.folder} writes and does not score"
+            )
+        return self.model
+
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl, in order; empty for a stage without steps."""
@@ -121,8 +163,40 @@ class Artifact:
             raise ValueError(f"{path} is damaged ({error}); restore it, or train again") from error
 
 
+def _summary_of_export(folder: Path) -> dict[str, Any]:
+    """What an exported folder, which has no summary, is known to hold.
+
+    Raises:
+        ValueError: it is no export, or one that only other programs read.
+    """
+    if not (folder / RECEIPT).is_file():
+        raise ValueError(f"{folder} holds no {SUMMARY}: it is no artifact, or its training did not end")
+    receipt = read_json(folder / RECEIPT)
+    stage, kind = (receipt.get(name) if isinstance(receipt, dict) else None for name in ("stage", "to"))
+    if not isinstance(stage, str) or kind != "hf" or not (folder / WEIGHTS).is_file():
+        raise ValueError(
+            f"{folder} is an export for other programs ({kind}); name the stage itself, or export it with --to hf"
+        )
+    return {
+        "format": FORMAT_VERSION,
+        "stage": stage,
+        "key": receipt.get("key", ""),
+        "settings": {"data": f"The text that the README.md of the export {folder.name} names"},
+        "tokenizer_fingerprint": Tokenizer.load(folder).fingerprint,
+        "weights_sha256": sha256_file(folder / WEIGHTS),
+    }
+
+
 def write_artifact(
-    folder: Path, stage: str, key: str, settings: dict[str, Any], figures: dict[str, Any]
+    folder: Path,
+    stage: str,
+    key: str,
+    settings: dict[str, Any],
+    figures: Mapping[str, Any],
+    *,
+    examined: Mapping[str, Any] | None = None,
+    examination: str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Artifact:
     """Write the model card and, last, the summary that marks an artifact as whole.
 
@@ -131,80 +205,91 @@ def write_artifact(
         stage: its name.
         key: the key of its settings and parents.
         settings: what it was trained from and how, as JSON values.
-        figures: the key figures.
+        figures: the key figures of the training.
+        examined: those that were measured afterwards.
+        examination: the key of what measured them.
+        labels: names of figures for the model card, beside those that all stages share.
     """
-    weights = folder / WEIGHTS
+    weights, examined = folder / WEIGHTS, examined or {}
     summary = {
         "format": FORMAT_VERSION,
         "stage": stage,
         "key": key,
         **figures,
+        **examined,
+        "examination": {"key": examination, "figures": list(examined)},
+        "labels": dict(labels or {}),
         "settings": settings,
         "tokenizer_fingerprint": Tokenizer.load(folder).fingerprint,
         "weights_sha256": sha256_file(weights) if weights.is_file() else None,
     }
-    write_atomic(folder / CARD, model_card(stage, settings, figures))
-    write_json(folder / SUMMARY, summary)
+    _write_summary(folder, summary)
     return Artifact(folder)
+
+
+def examined_again(
+    artifact: Artifact, examined: Mapping[str, Any], examination: str, labels: Mapping[str, str]
+) -> Artifact:
+    """Write other figures of an examination into an artifact, in place of the earlier ones; the training's stay."""
+    summary = artifact.summary
+    earlier = [] if artifact.examination is None else summary["examination"].get("figures")
+    names = earlier if isinstance(earlier, list) else []
+    kept = {name: value for name, value in summary.items() if name not in names}
+    marks = {"examination": {"key": examination, "figures": list(examined)}, "labels": dict(labels)}
+    _write_summary(artifact.folder, kept | dict(examined) | marks)
+    return Artifact(artifact.folder)
+
+
+def _write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    figures = {name: value for name, value in summary.items() if name not in _BOOKKEEPING}
+    card = model_card(summary["stage"], summary["settings"], figures, labels=summary.get("labels"))
+    write_atomic(folder / CARD, card)
+    write_json(folder / SUMMARY, summary)
 
 
 _LIMITS = """This is a small model, made for learning how language models are made. It knows only what
 its training text says, states false things fluently, and has no filter. Do not rely on what it writes."""
 
-_FIGURE_NAMES = {
+# Of figures that several stages have; a stage names its own in its recipe.
+FIGURE_NAMES = {
     "parameters": "parameters",
-    "vocab_size": "vocabulary (tokens)",
-    "bytes_per_token": "bytes per token, held out",
-    "documents": "training documents",
     "steps": "optimizer steps",
     "tokens": "tokens seen",
     "epochs": "epochs",
     "train_loss": "training loss (nats/token)",
+    "best_step": "step with the lowest validation loss",
+    "stopped_early": "stopped before the last step",
+    "fill_share": "share of the batches' columns that hold text",
     "val_loss": "validation loss (nats/token)",
-    "entropy_floor": "entropy floor of the text (nats/token)",
-    "above_floor": "validation loss above the floor (share)",
-    "bits_per_byte": "bits per byte, held out",
     "val_loss_before": "validation loss before (nats/token)",
-    "conversations": "training conversations",
-    "cut_conversations": "conversations longer than the context, cut",
     "corpus_loss_before": "loss on the base model's text, before (nats/token)",
     "corpus_loss": "loss on the base model's text (nats/token)",
     "forgetting": "rise of the loss on the base model's text (share)",
+    "conversations": "training conversations",
+    "cut_conversations": "conversations longer than the context, cut",
     "task_accuracy": "held-out tasks done (share)",
+    "accuracy": "held-out tasks done, by family (share)",
     "gold_score": "mean score of the judge (0 to 1)",
+    "parts": "mean mark of each part of the judge's rubric (0 to 1)",
+    "mean_tokens": "mean length of an answer (tokens)",
     "ended_share": "answers that the model ended itself (share)",
     "repeated_share": "answers that repeat four words (share)",
-    "bleu": "BLEU against the reference answers (0 to 100)",
-    "comparisons": "prompts with ranked answers",
-    "pairs": "pairs of answers compared",
-    "identical_pairs": "pairs left out: the same text twice (share)",
-    "truncated_pairs": "pairs left out: an answer without its end (share)",
-    "pair_accuracy_gold": "held-out pairs ordered as the judge does (share)",
-    "pair_accuracy_noisy": "held-out pairs ordered as the annotator did (share)",
-    "annotator_accuracy": "pairs that the annotator ordered as the judge does (share)",
-    "correlation_with_judge": "correlation of scores with the judge's",
-    "win_rate_vs_sft": "wins against the fine-tuned model, ties half (share)",
-    "kl_per_response": "distance to the fine-tuned model (nats per response)",
-    "answers": "answers sampled in training",
-    "train_reward": "learned reward at the end of training",
-    "fill_share": "share of the batches' columns that hold text",
-    "trained_parameters": "parameters that were trained",
-    "trainable_share": "of all parameters (share)",
-    "domain_accuracy_before": "held-out tasks of the domain done, before (share)",
-    "domain_accuracy": "held-out tasks of the domain done (share)",
-    "task_accuracy_before": "held-out tasks of the course done, before (share)",
-    "domain_gain_share": "gain on the domain, of that of full fine-tuning (share)",
-    "forgetting_ratio": "rise of the loss on the base model's text, of that of full fine-tuning (share)",
-    "task_forgetting_ratio": "fall of the tasks done, of that of full fine-tuning (share)",
-    "full": "full fine-tuning on the same conversations",
+    "distinct_bigrams": "different pairs of neighbouring words (share)",
     "seconds": "time of the whole stage (seconds)",
     "training_seconds": "time of training alone (seconds)",
 }
 
 
-def model_card(stage: str, settings: dict[str, Any], figures: dict[str, Any], use: str = "") -> str:
-    """The README.md of an artifact: data, figures, settings, limits; ``use`` says how to load it."""
-    rows = [f"| {_FIGURE_NAMES.get(k, k.replace('_', ' '))} | {_cell(v)} |" for k, v in figures.items()]
+def model_card(
+    stage: str,
+    settings: dict[str, Any],
+    figures: Mapping[str, Any],
+    use: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """The README.md of an artifact: data, figures, settings, limits; `use` says how to load it."""
+    names = FIGURE_NAMES | dict(labels or {})
+    rows = [f"| {names.get(k, k.replace('_', ' '))} | {_cell(v)} |" for k, v in figures.items()]
     lines = [
         f"# minillm {stage}",
         "",

@@ -6,20 +6,20 @@ line, with exit status 2.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-import os
 import platform
 import sys
-import warnings
-from collections.abc import Callable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from minillm import __version__
+from minillm import __version__, checks
+from minillm.command import command
+from minillm.process import decoded, prepare_streams
+from minillm.settings import overrides, with_source
 
 __all__ = ["app", "main"]
 
@@ -35,8 +35,8 @@ app = typer.Typer(
 )
 
 
-def _option(metavar: str, help: str, *names: str, **limits: float) -> Any:
-    return typer.Option(*names, help=help, metavar=metavar, **limits)
+def _option(metavar: str, help: str, *names: str, min: float | None = None, max: float | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, min=min, max=max)
 
 
 _CORPUS = """Text to train on instead of the preset's: a .txt, .md, .jsonl or .parquet file, a folder or
@@ -57,62 +57,7 @@ OutOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Register a command whose expected errors are told in one line."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        _speak_on_stderr()
-        try:
-            function(*args, **kwargs)
-        except BrokenPipeError:  # the reader of our output has left, as in `minillm info | head -1`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except KeyboardInterrupt as stop:
-            _fail(str(stop) or "stopped; run the same command again to go on from the last checkpoint", 130)
-        except Exception as error:
-            if os.environ.get("MINILLM_TRACEBACK") or not _is_expected(error):
-                raise
-            _fail(_told(error), 2)
-
-    return app.command()(wrapped)
-
-
-def _speak_on_stderr() -> None:
-    """Show the package's messages and warnings as plain lines, and not those of other libraries."""
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its warnings of each retry
-    log = logging.getLogger("minillm")
-    log.handlers = [logging.StreamHandler(sys.stderr)]
-    first = os.environ.get("RANK", "0") == "0"  # torchrun: the other processes would say the same
-    log.setLevel(logging.INFO if first else logging.ERROR)
-    package = str(Path(__file__).parent)
-
-    def show(message: Warning | str, category: type[Warning], filename: str, *_: Any) -> None:
-        if filename.startswith(package):
-            log.warning("%s", message)
-
-    warnings.showwarning = show
-
-
-def _is_expected(error: Exception) -> bool:
-    """Whether an error tells the user of a wrong input or a fault of the machine, and not of a bug."""
-    from minillm.train.loop import TrainingDivergedError
-
-    return isinstance(error, (ValueError, TypeError, OSError, TrainingDivergedError))
-
-
-def _told(error: Exception) -> str:
-    """An error's message; the operating system's own ones with the file's name first."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}; check the path, its permissions and the disk"
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-
-
-def _fail(message: str, status: int) -> None:
-    print(f"minillm: {' '.join(message.split())}", file=sys.stderr)
-    raise typer.Exit(status)
-
-
-@_command
+@command(app, trains=True)
 def run(
     preset: PresetOption = "auto",
     stages: Annotated[
@@ -140,22 +85,22 @@ def run(
 
     What is trained already is found again; a training that was stopped goes on where it was.
     """
-    from minillm.course import Course
+    from minillm.course import STAGES, Course
     from minillm.report import print_answers, print_samples, print_table, stage_entry
     from minillm.train.runtime import choose_runtime, leave_processes
 
-    names = _stages_to_train(stages, conversations, preferences, domain)
-    overrides = _overrides(changes or [])
-    overrides |= {"seed": seed} if seed is not None else {}
     sources = {"corpus": corpus, "conversations": conversations, "preferences": preferences, "domain": domain}
+    given = {name for name, source in sources.items() if source is not None}
+    names = _stages_to_train(stages, given, own_conversations=conversations not in (None, "tasks"))
+    settings = overrides([*(changes or []), *([] if seed is None else [f"seed={seed}"])])
     for name, source in sources.items():
         if source is not None:
-            inner = overrides.get(name)
-            overrides[name] = {**(inner if isinstance(inner, dict) else {}), "source": source}
-    course = Course(preset, out, **overrides)
+            with_source(settings, name, source)
+    course = Course(preset, out, **settings)
     course.check(*names)
     cached = {name: course.is_trained(name) for name in names}
     course.runtime = choose_runtime(device, precision, threads, _compile_setting(compile))
+    course.check_fits(*names)
     artifacts = {name: course.stage(name) for name in names}
     leave_processes()
     if not course.runtime.is_main:
@@ -165,66 +110,39 @@ def run(
         print(json.dumps({"stages": entries}))
         return
     print_table(entries)
-    if "base" in artifacts:
-        print_samples(artifacts["base"], course.preset.corpus, course.preset.seed)
-    assistants = [artifacts[name] for name in ("sft", "ppo") if name in artifacts]
+    for name, artifact in artifacts.items():
+        if STAGES[name].output == "text":
+            print_samples(artifact, course.preset.corpus, course.preset.seed)
+    assistants = [artifact for name, artifact in artifacts.items() if STAGES[name].is_usual_assistant]
     if assistants:
         print_answers(assistants, course.preset.conversations)
 
 
-def _stages_to_train(
-    stages: str | None, conversations: str | None, preferences: str | None, domain: str | None
-) -> list[str]:
+def _stages_to_train(stages: str | None, given: Collection[str], own_conversations: bool) -> list[str]:
     """The stages that were named, or all; with conversations of the user's own, those that have data of theirs."""
-    from minillm.course import STAGES
+    from minillm.recipes import STAGES, left_out
 
     if stages is not None:
         return [name.strip() for name in stages.split(",")]
-    left_out: list[str] = []
-    log = logging.getLogger("minillm")
-    if conversations not in (None, "tasks") and preferences is None:
-        left_out += ["reward", "ppo"]
-        log.info(
-            "reward and ppo are left out: the judge knows the built-in tasks only; "
-            "give --preferences, ranked answers to your own prompts, to train them"
-        )
-    if conversations not in (None, "tasks") and domain is None:
-        left_out += ["lora"]
-        log.info(
-            "lora is left out: its help desk belongs to the built-in tasks; "
-            "give --domain, further conversations of your own, to train it"
-        )
-    return [name for name in STAGES if name not in left_out]
-
-
-def _overrides(changes: list[str]) -> dict[str, Any]:
-    """`["base.rows=8", ...]` as nested dictionaries; values are JSON where they can be, else text."""
-    overrides: dict[str, Any] = {}
-    for change in changes:
-        path, equals, text = change.partition("=")
-        *outer, last = path.split(".")
-        if not equals or not all([*outer, last]):
-            raise ValueError(f"--set {change!r} is not understood; write it like base.fit.steps=200")
-        place = overrides
-        for name in outer:
-            place = place.setdefault(name, {})
-            if not isinstance(place, dict):
-                raise ValueError(f"--set {change!r} contradicts an earlier --set; give one of them")
-        try:
-            place[last] = json.loads(text)
-        except json.JSONDecodeError:
-            place[last] = text
-    return overrides
+    without: set[str] = set()
+    if own_conversations:
+        for names, remedy in left_out(given).values():
+            *most, last = names
+            told = f"{', '.join(most)} and {last} are" if most else f"{last} is"
+            trained = "them" if most else "it"
+            logging.getLogger("minillm").info("%s left out: %s, to train %s", told, remedy, trained)
+            without.update(names)
+    return [name for name in STAGES if name not in without]
 
 
 def _compile_setting(word: str) -> bool | str:
-    settings = {"auto": "auto", "yes": True, "no": False}
+    settings: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}
     if word not in settings:
         raise ValueError(f"--compile is {word!r}; choose one of {', '.join(settings)}")
     return settings[word]
 
 
-@_command
+@command(app)
 def example(
     folder: Annotated[Path, typer.Argument(help="A folder that is not there yet, or empty.", metavar="DIR")],
 ) -> None:
@@ -238,7 +156,7 @@ def example(
         print(f"{path}: {content}")
 
 
-@_command
+@command(app)
 def chat(
     model: Annotated[
         str | None,
@@ -272,20 +190,18 @@ def chat(
     if prompt is None and sys.stdin.isatty():
         talk(session, max_tokens)
         return
-    try:
-        show(session, _piped_text() if prompt is None else prompt, max_tokens)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped") from None
+    show(session, _piped_text() if prompt is None else prompt, max_tokens)
 
 
 def _piped_text() -> str:
     try:
-        return sys.stdin.buffer.read().decode("utf-8").rstrip("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"the piped text is not UTF-8 (byte {error.start}); convert it with iconv") from None
+        content = sys.stdin.buffer.read()
+    except OSError as error:
+        raise ValueError(f"standard input cannot be read ({error}); pipe a text, or give --prompt") from None
+    return decoded(content, "the piped text").rstrip("\n")
 
 
-@_command
+@command(app)
 def eval(
     models: Annotated[
         list[str] | None,
@@ -305,6 +221,7 @@ def eval(
     from minillm.lookup import find_model, stages_with_models
     from minillm.report import evaluation_entry, print_evaluation, win_entries
 
+    checks.seed("--seed", seed)
     artifacts = [find_model(name, preset, out) for name in models or stages_with_models(preset, out)]
     entries, reports = [], []
     for artifact in artifacts:
@@ -319,7 +236,7 @@ def eval(
     print_evaluation(entries, wins)
 
 
-@_command
+@command(app)
 def export(
     model: Annotated[str, typer.Argument(help="A stage, or a folder.", metavar="STAGE|DIR")],
     folder: Annotated[
@@ -349,19 +266,19 @@ def export(
         print(path)
 
 
-@_command
+@command(app)
 def info(preset: PresetOption = "auto", out: OutOption = None, as_json: JsonOption = False) -> None:
     """Show this machine as minillm sees it, the preset, and what is trained."""
     import torch
 
     from minillm.artifact import find_artifacts
-    from minillm.costs import stage_flops
     from minillm.course import STAGES, Course
+    from minillm.recipes import stage_flops
     from minillm.report import print_table, stage_entry
     from minillm.train.runtime import choose_runtime, has_cpp_compiler
 
     course = Course(preset, out)
-    facts = {
+    facts: dict[str, Any] = {
         "minillm": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -396,4 +313,12 @@ def _top(
 
 def main() -> None:
     """Entry point of the program."""
-    app(prog_name="minillm")
+    prepare_streams()
+    try:
+        try:
+            app(prog_name="minillm")
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # the help text, for a full disk
+        print(f"minillm: {error.strerror}", file=sys.stderr)
+        sys.exit(2)

@@ -1,13 +1,15 @@
-"""What training costs: tokens, floating-point operations, and hours on a machine, calculated before anything runs."""
+"""What training costs: floating-point operations and hours on a machine, calculated before anything runs.
+
+`minillm.recipes` says how many tokens each stage computes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from minillm.model.config import GPTConfig
-from minillm.presets import Preset
 
-__all__ = ["MACHINES", "Machine", "n_parameters", "stage_flops", "stage_tokens", "token_flops"]
+__all__ = ["MACHINES", "Machine", "n_parameters", "token_flops"]
 
 
 @dataclass(frozen=True)
@@ -64,31 +66,3 @@ def token_flops(config: GPTConfig, context: int | None = None) -> float:
     block = config.d_model * width * 2 * (config.n_head + config.n_kv_head) + 3 * config.d_model * config.d_ff
     weights = config.n_layer * block + config.vocab_size * config.d_model
     return 2.0 * weights + 4.0 * config.n_layer * config.n_head * width * context
-
-
-def stage_tokens(preset: Preset) -> dict[str, int]:
-    """Tokens that each stage computes, padding included; answers are counted as if each filled the context.
-
-    For PPO and the reward model that is an upper bound; of preferences of one's own it is taken that each prompt has
-    two answers. That little data may end a stage early is not seen.
-    """
-    context = preset.base.model.context_length
-    lora, answers = preset.lora.training, getattr(preset.preferences, "answers", 2)
-    return {
-        "base": preset.base.fit.steps * preset.base.rows * context,
-        "sft": preset.sft.fit.steps * preset.sft.rows * context,
-        "reward": preset.reward.fit.steps * preset.reward.prompts * answers * context,
-        "ppo": preset.ppo.iterations * preset.ppo.prompts * context,
-        "lora": 2 * lora.fit.steps * lora.rows * context,
-    }
-
-
-def stage_flops(preset: Preset) -> dict[str, float]:
-    """Operations of each stage's training: three forward passes for each token, and for PPO what its four models do.
-
-    A PPO answer is sampled (1), read by policy, reference, critic and reward model (4), and learned from by policy and
-    critic (6 for each pass over the answers). Sampling the answers for the reward model and tests are not counted.
-    """
-    forward = token_flops(preset.base.model)
-    factors = dict.fromkeys(("base", "sft", "reward", "lora"), 3) | {"ppo": 5 + 6 * preset.ppo.epochs}
-    return {stage: factors[stage] * forward * tokens for stage, tokens in stage_tokens(preset).items()}

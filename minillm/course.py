@@ -1,7 +1,8 @@
 """The course as a graph of stages: what is trained, from what, with which settings, and where it lies.
 
-A stage's key is a hash of its own settings and of its parents' keys, and names its folder. So a changed
-setting trains anew exactly what depends on it, and everything else is found where it is.
+A stage's key is a hash of what decides its weights: its own settings, its sources, its parents' keys. It names the
+folder of the artifact, so a changed setting trains anew exactly what depends on it, and everything else is found.
+The figures have a key of their own: where the examination changes, models are examined again, and not trained.
 """
 
 from __future__ import annotations
@@ -10,43 +11,30 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from minillm.artifact import SUMMARY, Artifact, write_artifact
-from minillm.data.conversations import open_conversations, open_domain
-from minillm.data.corpora import open_corpus
-from minillm.data.preferences import open_preferences
-from minillm.files import remove, sha256_bytes
-from minillm.graph import STAGES, Stage
-from minillm.presets import PRESETS, Preset, choose_preset
-from minillm.train.checkpoint import Checkpoints
+from minillm import checks
+from minillm.artifact import SUMMARY, Artifact, examined_again, write_artifact
+from minillm.data.source import Source
+from minillm.evaluate import examination_fingerprint
+from minillm.files import locked, remove, sha256_bytes, user_path
+from minillm.keys import deciding, measuring, stops_early
+from minillm.overrides import stage_settings, with_overrides
+from minillm.presets import PRESETS, SOURCES, Preset, choose_preset
+from minillm.recipes import STAGES, Job, Stage, Trained, find_stage
+from minillm.text.tokenizer import Tokenizer
+from minillm.train.checkpoint import Checkpoints, what_is_kept
 from minillm.train.run import CHECKPOINT_FOLDER
 from minillm.train.runtime import Runtime, choose_runtime, from_main
 
 __all__ = ["STAGES", "Course", "Stage", "default_root"]
 
 _log = logging.getLogger("minillm")
-_OPENERS = {
-    "corpus": open_corpus,
-    "conversations": open_conversations,
-    "preferences": open_preferences,
-    "domain": open_domain,
-}
-_READS = {  # the sources of each stage; one that is not listed here reads all
-    "tokenizer": ("corpus",),
-    "base": ("corpus",),
-    "sft": ("corpus", "conversations"),
-    "reward": ("preferences",),
-    "ppo": ("conversations",),
-    "lora": ("domain", "corpus"),
-}
 
 
 class Course:
@@ -82,9 +70,9 @@ class Course:
             if name not in PRESETS:
                 raise ValueError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}, auto")
             preset = PRESETS[name]
-        overrides = {name: _opened(name, value) for name, value in overrides.items()}
-        self.preset = _changed(preset, overrides, preset.name)
-        self.root = default_root() if root is None else Path(root)
+        checks.instance("preset", preset, Preset)
+        self.preset = with_overrides(preset, overrides)
+        self.root = default_root() if root is None else user_path(root)
         self.progress = progress
         if runtime is not None:
             self.runtime = runtime
@@ -95,15 +83,45 @@ class Course:
         return choose_runtime()
 
     def key(self, stage: str) -> str:
-        """The key of a stage's settings and parents: 12 hexadecimal digits."""
-        entry = _entry(stage)
+        """The key of what decides a stage's weights: 12 hexadecimal digits."""
+        entry, config = find_stage(stage), self.settings(stage)
         content = {
             "stage": stage,
             "version": entry.version,
-            "settings": entry.settings(self.preset),
+            "settings": deciding(config),
+            "sources": {name: getattr(self.preset, name).settings() for name in entry.reads},
+            "seed": self.preset.seed if entry.seeded else None,
             "parents": [self.key(parent) for parent in entry.parents],
         }
-        return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:12]
+        if stops_early(config):
+            content["held out"] = self._held_out(stage)
+        return _digest(content)
+
+    def examination_key(self, stage: str) -> str:
+        """The key of what decides a stage's figures beside its weights: 12 hexadecimal digits."""
+        entry, n = find_stage(stage), self.preset.test_tasks
+        content = {
+            "version": entry.test_version,
+            "settings": measuring(self.settings(stage)),
+            "held out": self._held_out(stage),
+            "parents": [find_stage(parent).test_version for parent in entry.parents],
+            "tasks": examination_fingerprint(n) if entry.tested_on_tasks else None,
+        }
+        return _digest(content)
+
+    def settings(self, stage: str) -> Any:
+        """The settings of a stage in this preset; None for a stage that has none."""
+        config = find_stage(stage).config
+        if config is None:
+            return None
+        return stage_settings(self.preset, stage, config)
+
+    def _held_out(self, stage: str) -> list[dict[str, Any]]:
+        """What decides the data that a stage is validated on, and nothing else; also of parents that make data."""
+        entry = find_stage(stage)
+        own = [getattr(self.preset, name).held_out_settings() for name in entry.reads if entry.validated]
+        makers = [parent for parent in entry.parents if find_stage(parent).output == "comparisons"]
+        return own + [settings for parent in makers for settings in self._held_out(parent)]
 
     def folder(self, stage: str) -> Path:
         """Where the artifact of a stage lies, trained or not."""
@@ -121,57 +139,159 @@ class Course:
         Raises:
             ValueError: text, a conversation or a comparison that cannot be used; the message names its place.
         """
+        for source in self._sources(stages):
+            source.check()
+
+    def check_fits(self, *stages: str) -> None:
+        """Find sources of these stages of which nothing fits the context, before a model is trained.
+
+        It takes a tokenizer to count with: where there is none yet, it is trained.
+
+        Raises:
+            ValueError: nothing of a source fits; the message names it.
+        """
+        for name in stages:
+            if not self._agreed(self.is_trained(name)) and (tokenizer := self._tokenizer_before(name)):
+                for source in self._sources([name]):
+                    source.check_fits(tokenizer, self.preset.context_length)
+
+    def _tokenizer_before(self, stage: str) -> Tokenizer | None:
+        """The tokenizer of the nearest trained stage before a stage; None where none is before it."""
+        if not find_stage(stage).parents:
+            return None
+        parent = find_stage(stage).parents[0]
+        if find_stage(parent).output == "tokenizer":
+            return self._made(parent).tokenizer
+        if self._agreed(self.is_trained(parent)):
+            return Artifact(self.folder(parent)).tokenizer
+        return self._tokenizer_before(parent)
+
+    def _sources(self, stages: Iterable[str]) -> list[Source]:
+        """What these stages and those before them read, as far as they are to be trained."""
         waiting = [name for name in self._with_parents(stages) if not self.is_trained(name)]
-        sources = {source for name in waiting for source in _READS.get(name, _OPENERS)}
-        for source in _OPENERS:
-            if source in sources:
-                getattr(self.preset, source).check()
+        read = {source for name in waiting for source in STAGES[name].reads}
+        return [getattr(self.preset, source) for source in SOURCES if source in read]
 
     def _with_parents(self, stages: Iterable[str]) -> set[str]:
         """These stages and, where they are not trained, those that they start from."""
         found = set(stages)
         for name in stages:
             if not self.is_trained(name):
-                found |= self._with_parents(_entry(name).parents)
+                found |= self._with_parents(find_stage(name).parents)
         return found
 
     def stage(self, name: str) -> Artifact:
         """The artifact of a stage; trains it, and before it what it starts from, where that is missing.
 
         A training that was stopped goes on from its last checkpoint. Two programs that want the same artifact
-        train it once: the second waits.
+        train it once: the second waits. Where the examination has changed, the model is examined again.
 
         Raises:
             ValueError: an unknown stage, or settings and text that do not fit together.
         """
+        if not self._agreed(self.is_trained(name)):
+            self.check(name)
+            self.check_fits(name)
+        return self._made(name)
+
+    def _made(self, name: str) -> Artifact:
+        """The artifact of a stage whose sources have been checked."""
         folder = self.folder(name)
-        if self._agreed(self.is_trained(name)):
-            self._tidy(folder)
+        if not self._agreed(self.is_trained(name)):
+            parents = {parent: self._made(parent) for parent in find_stage(name).parents}
+            with self._alone(folder):
+                if not self._agreed(self.is_trained(name)):
+                    self._train(self._job(name, parents), find_stage(name))
+                self._agreed(True)  # no process goes on before the first has written the artifact
             return Artifact(folder)
-        self.check(name)
-        parents = {parent: self.stage(parent) for parent in _entry(name).parents}
-        with self._alone(folder):
-            if not self._agreed(self.is_trained(name)):
-                self._train(name, parents, folder)
-            self._agreed(True)  # no process goes on before the first has written the artifact
+        self._tidy(folder)
+        if self._agreed(Artifact(folder).examination != self.examination_key(name)):
+            self._examine_again(name)
+            self._agreed(True)
         return Artifact(folder)
 
-    def _train(self, name: str, parents: dict[str, Artifact], folder: Path) -> None:
+    def _job(self, name: str, parents: dict[str, Artifact]) -> Job[Any]:
+        """All that a stage is given."""
+        entry = find_stage(name)
+        scratch = "-".join([entry.scratch or name, *(self.key(parent) for parent in entry.parents)])
+        return Job(
+            config=self.settings(name),
+            parents=parents,
+            sources={source: getattr(self.preset, source) for source in entry.reads},
+            folder=self.folder(name),
+            scratch=self.folder(name).with_name(scratch),
+            seed=self.preset.seed,
+            runtime=self.runtime,
+            progress=self.progress,
+            test_tasks=self.preset.test_tasks,
+        )
+
+    def _train(self, job: Job[Any], entry: Stage[Any]) -> None:
         """Train one stage and write its artifact, in the first process, whole."""
-        entry = _entry(name)
-        if self.runtime.is_main and self.progress:
-            print(f"{name}: training in {folder}; {self.runtime.describe()}", file=sys.stderr)
-        figures = entry.train(self, parents, folder)
-        if not self.runtime.is_main:
+        started = time.perf_counter()
+        if job.runtime.is_main and self.progress:
+            print(f"{entry.name}: training in {job.folder}; {job.runtime.describe()}", file=sys.stderr)
+        trained = entry.train(job)
+        if not job.runtime.is_main or trained is None:
             return
-        settings = {
-            "data": entry.data(self.preset),
+        trained.save(job.folder, chat=entry.output == "answers")
+        examined = entry.test(job, trained.on(job))
+        seconds = max(time.perf_counter() - started, trained.figures.get("seconds", 0.0))
+        write_artifact(
+            job.folder,
+            entry.name,
+            self.key(entry.name),
+            self._described(entry),
+            trained.figures | {"seconds": round(seconds, 2)},
+            examined=examined,
+            examination=self.examination_key(entry.name),
+            labels=entry.labels,
+        )
+        _remove_leftovers(job.folder)
+
+    def _described(self, entry: Stage[Any]) -> dict[str, Any]:
+        """What a stage was trained from and how, as JSON values."""
+        return {
+            "data": "; before that, ".join(self._data(entry)),
             "preset": self.preset.name,
             "parents": {parent: self.key(parent) for parent in entry.parents},
-            **entry.settings(self.preset),
+            "seed": self.preset.seed,
+            **{name: getattr(self.preset, name).settings() for name in entry.reads},
+            **(deciding(self.settings(entry.name)) or {}),
         }
-        write_artifact(folder, name, self.key(name), settings, figures)
-        _remove_leftovers(folder)
+
+    def _data(self, entry: Stage[Any]) -> list[str]:
+        """What a stage learned from, and before that the models that it started from."""
+        own = [getattr(self.preset, name).description for name in entry.reads[:1]]
+        earlier = [text for parent in reversed(entry.parents) for text in self._data(find_stage(parent))]
+        return list(dict.fromkeys([*own, *earlier]))
+
+    def _examine_again(self, name: str) -> None:
+        """Measure the figures of a trained stage anew, in the first process, where all that it takes is there."""
+        entry, folder = find_stage(name), self.folder(name)
+        missing = [parent for parent in entry.parents if not self._agreed(self.is_trained(parent))]
+        if missing:
+            if self.runtime.is_main:
+                _log.warning(
+                    "%s: the figures are of an earlier examination; %s would have to be trained to examine it again",
+                    name,
+                    " and ".join(missing),
+                )
+            return
+        job = self._job(name, {parent: self._made(parent) for parent in entry.parents})
+        if not job.runtime.is_main:
+            return
+        if not os.access(folder, os.W_OK):
+            _log.warning("%s: the figures are of an earlier examination; %s cannot be written", name, folder)
+            return
+        with self._alone(folder):
+            artifact = Artifact(folder)
+            if artifact.examination == self.examination_key(name):  # another program has done it
+                return
+            if self.progress:
+                print(f"{name}: examined again, as the examination has changed", file=sys.stderr)
+            examined = entry.test(job, Trained.load(artifact).on(job))
+            examined_again(artifact, examined, self.examination_key(name), entry.labels)
 
     @contextmanager
     def _alone(self, folder: Path) -> Iterator[None]:
@@ -180,26 +300,30 @@ class Course:
             yield
             return
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(folder.name + ".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            _log.warning("another program is training %s: waiting until it has ended", folder)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+        message = "another program is training %s: waiting until it has ended"
+        with locked(folder, waiting=lambda: _log.warning(message, folder)):
+            try:
+                yield
+            except KeyboardInterrupt as stop:  # in a part of the stage that has no checkpoints
+                whole = (folder / SUMMARY).is_file()  # and only its examination was under way
+                kept = (
+                    "the stage is trained; run the same command again to examine it"
+                    if whole
+                    else what_is_kept(folder)
+                )
+                stop.args = stop.args or (f"stopped; {kept}",)
+                raise
 
     def _tidy(self, folder: Path) -> None:
         """Delete what a program left that was killed when the artifact was whole; where that is allowed."""
         if self.runtime.is_main and _leftovers(folder):
-            with suppress(OSError), FileLock(folder.with_name(folder.name + ".lock"), timeout=0):
-                _remove_leftovers(folder)
+            with suppress(OSError), locked(folder, wait=False) as alone:
+                if alone:
+                    _remove_leftovers(folder)
 
     def _agreed(self, value: bool) -> bool:
         """The first process's value, for all processes of a data-parallel run."""
-        return from_main(lambda: value, self.runtime)
+        return bool(from_main(lambda: value, self.runtime))
 
 
 def _leftovers(folder: Path) -> list[Path]:
@@ -217,37 +341,10 @@ def _remove_leftovers(folder: Path) -> None:
 def default_root() -> Path:
     """$MINILLM_RUNS if set, else `runs` in the source checkout that minillm runs from, else `./runs`."""
     if chosen := os.environ.get("MINILLM_RUNS"):
-        return Path(chosen)
+        return user_path(chosen)
     checkout = Path(__file__).resolve().parent.parent
     return checkout / "runs" if (checkout / "pyproject.toml").is_file() else Path("runs")
 
 
-def _entry(stage: str) -> Stage:
-    if stage not in STAGES:
-        raise ValueError(f"stage {stage!r} is unknown; choose one of {', '.join(STAGES)}")
-    return STAGES[stage]
-
-
-def _opened(name: str, value: Any) -> Any:
-    """A setting's value; where it names a source, that source, with its own settings changed."""
-    if name not in _OPENERS:
-        return value
-    if isinstance(value, (str, Path)):
-        return _OPENERS[name](value)
-    if isinstance(value, Mapping) and "source" in value:
-        changes = {key: inner for key, inner in value.items() if key != "source"}
-        return _changed(_OPENERS[name](value["source"]), changes, name)
-    return value
-
-
-def _changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:
-    """A copy of a frozen dataclass with some fields changed, deeper ones by nested mappings."""
-    known = [field.name for field in fields(config)]
-    values = {}
-    for name, value in changes.items():
-        if name not in known:
-            raise ValueError(f"{where} has no setting {name!r}; it has {', '.join(known)}")
-        inner = getattr(config, name)
-        deeper = isinstance(value, Mapping) and is_dataclass(inner)
-        values[name] = _changed(inner, value, f"{where}.{name}") if deeper else value
-    return replace(config, **values)
+def _digest(content: dict[str, Any]) -> str:
+    return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:12]

@@ -2,6 +2,7 @@
 
 A write goes to a temporary file in the same folder, is flushed to the disk, and then takes the final name in
 one step. Whoever opens the final name finds either the old content or all of the new, also after a power cut.
+Text is stored as UTF-8; a lone surrogate, as in a file's name that is not UTF-8, is written as an escape.
 """
 
 from __future__ import annotations
@@ -9,46 +10,61 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
+import re
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 __all__ = [
     "append_text",
+    "check_name",
+    "locked",
     "read_json",
     "remove",
     "sha256_bytes",
     "sha256_file",
+    "user_path",
     "write_atomic",
     "write_json",
 ]
 
 _CHUNK_BYTES = 1 << 20
+_NAME_CHARACTERS = 40  # of a file in the name of its temporary one: with 4 bytes each it still fits 255
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_DEVICE = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])")
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+_log = logging.getLogger("minillm")
 _one_at_a_time = threading.Lock()
 
 
 def write_atomic(path: str | Path, content: bytes | bytearray | memoryview | str) -> Path:
-    """Write ``content`` to ``path`` as a whole or not at all; parent folders are made.
+    """Write `content` to `path` as a whole or not at all; parent folders are made.
 
     Args:
         path: the final name; an older file of that name is replaced.
         content: bytes, or text that is stored as UTF-8.
 
     Returns:
-        ``path`` as a ``Path``.
+        `path` as a `Path`.
 
     Raises:
         OSError: the disk is full or the folder cannot be written, in one line that says what to do; the older
             file stays as it was.
     """
     path = Path(path)
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        prefix = f".{path.name[:_NAME_CHARACTERS]}."
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -67,11 +83,11 @@ def write_atomic(path: str | Path, content: bytes | bytearray | memoryview | str
 
 
 def append_text(path: str | Path, text: str) -> None:
-    """Add UTF-8 text to the end of a file, flushed to the disk; raises like ``write_atomic``."""
+    """Add UTF-8 text to the end of a file, flushed to the disk; raises like `write_atomic`."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8", newline="\n") as file:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -80,7 +96,7 @@ def append_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write ``value`` as indented JSON, atomically; NaN and infinity, which JSON lacks, are a ValueError."""
+    """Write `value` as indented JSON, atomically; NaN and infinity, which JSON lacks, are a ValueError."""
     return write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -113,7 +129,7 @@ def sha256_file(path: str | Path) -> str:
 
 
 def sha256_bytes(content: bytes) -> str:
-    """Return the SHA-256 of ``content`` as 64 hexadecimal digits.
+    """Return the SHA-256 of `content` as 64 hexadecimal digits.
 
     >>> sha256_bytes(b"abc")[:8]
     'ba7816bf'
@@ -124,6 +140,81 @@ def sha256_bytes(content: bytes) -> str:
 def remove(path: str | Path) -> None:
     """Delete a file; one that does not exist is no error."""
     Path(path).unlink(missing_ok=True)
+
+
+def check_name(what: str, value: object) -> None:
+    """Refuse what cannot be the name of a folder on every system.
+
+    Raises:
+        ValueError: it is no such name.
+
+    >>> check_name("name", "cpu-2")
+    """
+    allowed = "use up to 100 of the characters A-Z a-z 0-9 . _ -, the first and the last a letter or a digit"
+    if not isinstance(value, str) or not _NAME.fullmatch(value) or len(value) > 100:
+        raise ValueError(f"{what} is {value!r}; {allowed}")
+    if _DEVICE.fullmatch(value.partition(".")[0]):
+        raise ValueError(f"{what} is {value!r}, which names a device on Windows; choose another name")
+
+
+def user_path(path: str | Path) -> Path:
+    """A path as the user means it: `~` at its beginning is the user's home folder.
+
+    Raises:
+        ValueError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{str(path)!r} begins with the home of a user who is not here; write it out"
+        ) from None
+
+
+@contextmanager
+def locked(
+    path: str | Path, *, wait: bool = True, waiting: Callable[[], object] | None = None
+) -> Iterator[bool]:
+    """Hold the lock of a file or folder, in a file of the same name that ends in `.lock`.
+
+    Where the file system has no locks, as some network drives, the work is done without one.
+
+    Args:
+        path: what is locked; its parent folder is there.
+        wait: False: do not wait for another program.
+        waiting: called once before waiting for another program.
+
+    Yields:
+        whether nobody else holds the lock; False only without `wait`.
+
+    Raises:
+        OSError: the lock file cannot be made.
+    """
+    lock = FileLock(f"{path}.lock")
+    try:
+        held = _acquired(lock, wait, waiting)
+    except (NotImplementedError, OSError) as error:
+        if not isinstance(error, NotImplementedError) and error.errno not in _NO_LOCKS:
+            raise _explained(error, Path(lock.lock_file)) from error
+        _log.warning("%s: this file system has no locks; let only one program train here at a time", path)
+        held = True
+    try:
+        yield held
+    finally:
+        lock.release()
+
+
+def _acquired(lock: BaseFileLock, wait: bool, waiting: Callable[[], object] | None) -> bool:
+    """Take a lock; whether that was possible."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if not wait:
+            return False
+        if waiting is not None:
+            waiting()
+        lock.acquire()
+    return True
 
 
 def _explained(error: OSError, path: Path) -> OSError:
@@ -152,5 +243,8 @@ def _flush_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network drives flush no folders
+            raise
     finally:
         os.close(handle)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from minillm.artifact import Artifact, find_artifacts
-from minillm.course import STAGES, Course, default_root
+from minillm.course import Course, default_root
+from minillm.recipes import STAGES, assistant_stage, stages_that_write
 
 __all__ = ["find_model", "stages_with_models"]
-
-_SPECIALISTS = ("lora",)  # have to be named
 
 
 def find_model(model: str | None, preset: str | None, out: Path | None, *, writes: bool = True) -> Artifact:
@@ -21,8 +20,8 @@ def find_model(model: str | None, preset: str | None, out: Path | None, *, write
         out: the folder of all runs; None: the usual one.
         writes: whether a reward model is refused.
     """
-    if model == "reward" and writes:
-        raise ValueError("the reward model scores and does not write; choose base, sft, ppo or lora")
+    if writes and model in STAGES and not STAGES[model].writes:
+        raise ValueError(f"the stage {model} has no model that writes; choose one of {_writing()}")
     if model is not None and model not in STAGES:
         if not Path(model).is_dir():
             raise ValueError(
@@ -31,12 +30,13 @@ def find_model(model: str | None, preset: str | None, out: Path | None, *, write
         artifact = Artifact(Path(model))
         if writes and artifact.has_model and not artifact.writes:
             raise ValueError(
-                f"the reward model in {model} scores and does not write; choose base, sft, ppo or lora"
+                f"the reward model in {model} scores and does not write; choose one of {_writing()}"
             )
         return artifact
     if preset is not None:
         course = Course(preset, out)
-        stage = model or [name for name in stages_with_models(preset, out) if name not in _SPECIALISTS][-1]
+        trained = [name for name in stages_with_models(preset, out) if not _is_specialist(name)]
+        stage = model or (trained or [assistant_stage()])[-1]
         if not course.is_trained(stage):
             raise ValueError(
                 f"{stage} of preset {preset} is not trained yet; run: minillm run --preset {preset}"
@@ -44,11 +44,8 @@ def find_model(model: str | None, preset: str | None, out: Path | None, *, write
         return course.stage(stage)
     root = default_root() if out is None else out
     for artifact in find_artifacts(root):
-        wanted = (
-            artifact.writes and artifact.stage not in _SPECIALISTS
-            if model is None
-            else model == artifact.stage
-        )
+        usual = artifact.writes and not _is_specialist(artifact.stage)
+        wanted = usual if model is None else model == artifact.stage
         if wanted:
             return artifact
     raise ValueError(f"no {model or 'model'} has been trained in {root} yet; run: minillm run")
@@ -58,7 +55,16 @@ def stages_with_models(preset: str | None, out: Path | None) -> list[str]:
     """The stages that have a trained model to test, in their order."""
     if preset is not None:
         course = Course(preset, out)
-        names = [name for name in STAGES if course.is_trained(name) and course.stage(name).writes]
-        return names or ["base"]  # which says what to run
+        names = [name for name in stages_that_write() if course.is_trained(name)]
+        return names or stages_that_write()[:1]  # which says what to run
     found = {artifact.stage for artifact in find_artifacts(out or default_root()) if artifact.writes}
-    return [name for name in STAGES if name in found] or ["base"]
+    return [name for name in STAGES if name in found] or stages_that_write()[:1]
+
+
+def _is_specialist(stage: str) -> bool:
+    """Whether a stage's model has to be named."""
+    return stage in STAGES and STAGES[stage].specialist
+
+
+def _writing() -> str:
+    return ", ".join(stages_that_write())

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import torch
 
-from minillm.data.conversations import Conversations, TaskConversations
-from minillm.data.corpora import Corpus, HubCorpus, MixedCorpus, WorldCorpus
-from minillm.data.preferences import Preferences, SampledPreferences
+from minillm import checks
+from minillm.data.conversations import Conversations, TaskConversations, open_conversations, open_domain
+from minillm.data.corpora import Corpus, HubCorpus, MixedCorpus, WorldCorpus, open_corpus
+from minillm.data.preferences import Preferences, SampledPreferences, open_preferences
 from minillm.data.tasks import DOMAINS, TASKS_PER_FAMILY
+from minillm.files import check_name
 from minillm.model.config import GPTConfig
 from minillm.model.lora import LoRAConfig
 from minillm.stages.lora import DomainConfig
@@ -22,7 +26,15 @@ from minillm.stages.sft import SFTConfig
 from minillm.stages.tokenizer import TokenizerConfig
 from minillm.train.config import FitConfig
 
-__all__ = ["PRESETS", "Preset", "choose_preset"]
+__all__ = ["PRESETS", "SOURCES", "Preset", "choose_preset"]
+
+# The fields of a preset that are sources, and what opens one by the name that a user gives.
+SOURCES: dict[str, Callable[[str | Path], Any]] = {
+    "corpus": open_corpus,
+    "conversations": open_conversations,
+    "preferences": open_preferences,
+    "domain": open_domain,
+}
 
 _BIG_GPU_BYTES = 20 * 2**30
 
@@ -42,29 +54,23 @@ class Preset:
     domain: Conversations  # what a specialist is made with
     lora: DomainConfig  # the specialist
     seed: int = 0  # first weights and order of the documents, in every stage
-    test_tasks: int = (
-        TASKS_PER_FAMILY  # of each family, on which models are tested; decides nothing that is trained
-    )
+    test_tasks: int = TASKS_PER_FAMILY  # of each family, on which models are tested; trains nothing
+    more: Mapping[str, Any] = field(default_factory=dict)  # settings of stages without a field here, by stage
 
     def __post_init__(self) -> None:
-        kinds = {
-            "corpus": Corpus,
-            "base": PretrainConfig,
-            "conversations": Conversations,
-            "sft": SFTConfig,
-            "preferences": Preferences,
-            "reward": RewardConfig,
-            "ppo": PPOConfig,
-            "domain": Conversations,
-            "lora": DomainConfig,
-        }
-        for name, kind in kinds.items():
-            if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"{name} is {getattr(self, name)!r}; use a {kind.__name__}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed is {self.seed!r}; use a whole number from 0")
-        if isinstance(self.test_tasks, bool) or not isinstance(self.test_tasks, int) or self.test_tasks < 1:
-            raise ValueError(f"test_tasks is {self.test_tasks!r}; use a whole number of at least 1")
+        for name, kind in get_type_hints(Preset).items():
+            if kind not in (str, int) and name != "more":
+                checks.instance(name, getattr(self, name), kind)
+        checks.instance("more", self.more, Mapping)
+        check_name("name", self.name)
+        checks.seed("seed", self.seed)
+        checks.whole_number("test_tasks", self.test_tasks, at_least=1)
+        checks.instance("more", self.more, Mapping)
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the models of all stages see at once."""
+        return self.base.model.context_length
 
     @property
     def tokenizer(self) -> TokenizerConfig:
@@ -92,26 +98,26 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(  # unit tests: seconds
-            "smoke",
-            WorldCorpus(n_documents=2_000, n_validation=100),
-            PretrainConfig(
+            name="smoke",
+            corpus=WorldCorpus(n_documents=2_000, n_validation=100),
+            base=PretrainConfig(
                 GPTConfig(2048, context_length=160, n_layer=2, n_head=2, d_model=64, d_ff=160),
                 FitConfig(steps=40, validate_every=20, checkpoint_every=20),
                 rows=8,
             ),
-            TaskConversations(n_train=1_000, n_validation=50),
-            SFTConfig(_adamw(steps=40, checkpoint_every=20), rows=8, corpus_documents=50),
-            SampledPreferences(n_train=60, n_validation=20, max_new_tokens=20),
-            RewardConfig(_adamw(steps=8, checkpoint_every=4), prompts=8),
-            PPOConfig(iterations=4, prompts=8, max_new_tokens=20, evaluate_every=2, checkpoint_every=2),
-            TaskConversations(100, 20, _HELP_DESK),
-            _domain(8, rows=4, learning_rate=2e-3, full=1e-3, checkpoint_every=4),
+            conversations=TaskConversations(n_train=1_000, n_validation=50),
+            sft=SFTConfig(_adamw(steps=40, checkpoint_every=20), rows=8, corpus_documents=50),
+            preferences=SampledPreferences(n_train=60, n_validation=20, max_new_tokens=20),
+            reward=RewardConfig(_adamw(steps=8, checkpoint_every=4), prompts=8),
+            ppo=PPOConfig(iterations=4, prompts=8, max_new_tokens=20, evaluate_every=2, checkpoint_every=2),
+            domain=TaskConversations(100, 20, _HELP_DESK),
+            lora=_domain(8, rows=4, learning_rate=2e-3, full=1e-3, checkpoint_every=4),
             test_tasks=10,
         ),
         Preset(  # the website, CI, laptops: minutes on two cores
-            "cpu",
-            WorldCorpus(n_documents=85_000, n_validation=1_500),
-            PretrainConfig(
+            name="cpu",
+            corpus=WorldCorpus(n_documents=85_000, n_validation=1_500),
+            base=PretrainConfig(
                 GPTConfig(2048, context_length=160, n_layer=3, n_head=4, d_model=128, d_ff=352),
                 FitConfig(
                     steps=2_000,
@@ -123,51 +129,53 @@ PRESETS: dict[str, Preset] = {
                 ),
                 rows=17,
             ),
-            TaskConversations(n_train=30_000),
-            SFTConfig(_adamw(steps=900), rows=17),
-            SampledPreferences(n_train=3_000),
-            RewardConfig(_adamw(steps=375, learning_rate=1e-3), prompts=8),
-            PPOConfig(),
-            TaskConversations(600, 100, _HELP_DESK),
-            _domain(200, rows=8, learning_rate=2e-3, full=1e-3),
+            conversations=TaskConversations(n_train=30_000),
+            sft=SFTConfig(_adamw(steps=900), rows=17),
+            preferences=SampledPreferences(n_train=3_000),
+            reward=RewardConfig(_adamw(steps=375, learning_rate=1e-3), prompts=8),
+            ppo=PPOConfig(),
+            domain=TaskConversations(600, 100, _HELP_DESK),
+            lora=_domain(200, rows=8, learning_rate=2e-3, full=1e-3),
         ),
         Preset(  # a free T4: 15 M parameters
-            "colab",
-            MixedCorpus((HubCorpus(_TINY_STORIES, 300_000, 1_000), WorldCorpus(100_000, 1_000))),
-            PretrainConfig(
+            name="colab",
+            corpus=MixedCorpus((HubCorpus(_TINY_STORIES, 300_000, 1_000), WorldCorpus(100_000, 1_000))),
+            base=PretrainConfig(
                 GPTConfig(8192, context_length=512, n_layer=7, n_head=6, d_model=384, d_ff=1024),
                 FitConfig(steps=2_000, validate_every=100, checkpoint_every=200, micro_batch_rows=32),
                 rows=64,
             ),
-            TaskConversations(n_train=30_000),
-            SFTConfig(_adamw(steps=600, learning_rate=1e-3, micro_batch_rows=32), rows=32),
-            SampledPreferences(n_train=6_000),
-            RewardConfig(_adamw(steps=400, learning_rate=5e-4, micro_batch_rows=4)),
-            PPOConfig(iterations=80, prompts=128, learning_rate=5e-5, rows=64),
-            TaskConversations(600, 100, _HELP_DESK),
-            _domain(150, rows=8, learning_rate=1e-3, full=2e-4),
+            conversations=TaskConversations(n_train=30_000),
+            sft=SFTConfig(_adamw(steps=600, learning_rate=1e-3, micro_batch_rows=32), rows=32),
+            preferences=SampledPreferences(n_train=6_000),
+            reward=RewardConfig(_adamw(steps=400, learning_rate=5e-4, micro_batch_rows=4)),
+            ppo=PPOConfig(iterations=80, prompts=128, learning_rate=5e-5, rows=64),
+            domain=TaskConversations(600, 100, _HELP_DESK),
+            lora=_domain(150, rows=8, learning_rate=1e-3, full=2e-4),
         ),
         Preset(  # one modern GPU: 124 M parameters
-            "gpu",
-            MixedCorpus(
+            name="gpu",
+            corpus=MixedCorpus(
                 (
                     HubCorpus(_FINEWEB_EDU, 1_000_000, 1_000, config="sample-10BT"),
                     HubCorpus(_TINY_STORIES, 500_000, 1_000),
                     WorldCorpus(200_000, 1_000),
                 )
             ),
-            PretrainConfig(
+            base=PretrainConfig(
                 GPTConfig(50_304, context_length=1024, n_layer=12, n_head=12, d_model=768, d_ff=2048),
                 FitConfig(steps=2_500, validate_every=250, checkpoint_every=250, micro_batch_rows=32),
                 rows=512,
             ),
-            TaskConversations(n_train=30_000),
-            SFTConfig(_adamw(steps=600, learning_rate=3e-4, micro_batch_rows=32), rows=32),
-            SampledPreferences(n_train=8_000),
-            RewardConfig(_adamw(steps=500, learning_rate=1e-4, micro_batch_rows=4)),
-            PPOConfig(iterations=100, prompts=128, learning_rate=1e-5, critic_learning_rate=5e-5, rows=32),
-            TaskConversations(600, 100, _HELP_DESK),
-            _domain(150, rows=8, learning_rate=5e-4, full=5e-5),
+            conversations=TaskConversations(n_train=30_000),
+            sft=SFTConfig(_adamw(steps=600, learning_rate=3e-4, micro_batch_rows=32), rows=32),
+            preferences=SampledPreferences(n_train=8_000),
+            reward=RewardConfig(_adamw(steps=500, learning_rate=1e-4, micro_batch_rows=4)),
+            ppo=PPOConfig(
+                iterations=100, prompts=128, learning_rate=1e-5, critic_learning_rate=5e-5, rows=32
+            ),
+            domain=TaskConversations(600, 100, _HELP_DESK),
+            lora=_domain(150, rows=8, learning_rate=5e-4, full=5e-5),
         ),
     )
 }

@@ -16,14 +16,15 @@ from rich.text import Text
 
 from minillm.artifact import Artifact
 from minillm.data.answers import answer_prompts
-from minillm.data.batches import whole_documents
+from minillm.data.batches import tokenize, whole_documents
 from minillm.data.conversations import Conversations, TaskConversations, prompt_of
 from minillm.data.corpora import Corpus
 from minillm.data.world import VALIDATION_SEED, World
 from minillm.evaluate import Report, evaluate_tasks, win_rate
-from minillm.stages.pretrain import document_loss, tokenize
+from minillm.recipes import assistant_stage, headline
 from minillm.terminal import TextSession, printable
 from minillm.text.chat import render_chat
+from minillm.train.document_loss import document_loss
 
 _FIVE_WORDS = re.compile(r"(\s*\S+){0,5}")
 
@@ -56,48 +57,15 @@ def print_table(entries: list[dict[str, Any]]) -> None:
     table.add_column("where it lies", overflow="fold")
     for entry in entries:
         counts = [f"{entry[name]:,}" if name in entry else "-" for name in ("parameters", "tokens")]
-        time = _duration(entry["seconds"]) + (" (earlier)" if entry.get("cached") else "")
-        table.add_row(entry["stage"], *counts, time, key_figure(entry), short_path(entry["path"]))
+        time = _duration(entry.get("seconds", 0.0)) + (" (earlier)" if entry.get("cached") else "")
+        told = headline(entry["stage"], entry)
+        table.add_row(entry["stage"], *counts, time, told, short_path(entry["path"]))
     _console().print(table)
 
 
 def _console() -> Console:
     """A console as wide as the terminal, or wide enough for the table where the output goes elsewhere."""
     return Console(width=None if sys.stdout.isatty() else 150)
-
-
-def key_figure(entry: dict[str, Any]) -> str:
-    """The one thing to know about a stage's result."""
-    if "entropy_floor" in entry:
-        above = entry["val_loss"] / entry["entropy_floor"] - 1
-        return f"{entry['val_loss']:.3f} nats/token (floor {entry['entropy_floor']:.3f}, {above:+.1%})"
-    if "domain_gain_share" in entry:
-        return domain_figure(entry)
-    if "win_rate_vs_sft" in entry:
-        wins, distance = entry["win_rate_vs_sft"], entry["kl_per_response"]
-        return f"wins {wins:.0%} against sft, {distance:.1f} nats a response away from it"
-    if "pair_accuracy_noisy" in entry:
-        if "pair_accuracy_gold" in entry:
-            return f"{entry['pair_accuracy_gold']:.0%} of held-out pairs ordered as the judge does"
-        return f"{entry['pair_accuracy_noisy']:.0%} of held-out pairs ordered as the annotator did"
-    if "train_reward" in entry:
-        return f"learned reward {entry['train_reward']:.2f}, {entry['train_kl']:.1f} nats a response from sft"
-    if "task_accuracy" in entry:
-        return (
-            f"{entry['task_accuracy']:.0%} of the tasks right, {entry['val_loss']:.3f} nats/token of answers"
-        )
-    if "corpus_loss" in entry:
-        return f"{entry['val_loss']:.3f} nats/token of answers"
-    if "val_loss" in entry:
-        return f"{entry['val_loss']:.3f} nats/token, {entry['bits_per_byte']:.3f} bits/byte"
-    return f"{entry['vocab_size']:,} tokens, {entry['bytes_per_token']:.2f} bytes each"
-
-
-def domain_figure(entry: dict[str, Any]) -> str:
-    """What an adapter has gained and forgotten beside full fine-tuning."""
-    shares = [entry["domain_gain_share"], entry["forgetting_ratio"]]
-    gain, forgotten = ("nothing" if share is None else f"{share:.0%}" for share in shares)
-    return f"{gain} of full fine-tuning's gain, {forgotten} of its forgetting"
 
 
 def _duration(seconds: float) -> str:
@@ -114,7 +82,7 @@ def short_path(path: str | Path) -> str:
 
 def print_samples(artifact: Artifact, corpus: Corpus, seed: int = 0, n: int = 3, n_tokens: int = 80) -> None:
     """Print how a base model continues the first words of documents that it has not seen."""
-    session = TextSession(artifact.model, artifact.tokenizer, seed=seed)
+    session = TextSession(artifact.language_model, artifact.tokenizer, seed=seed)
     console = _console()
     console.print("\nHow the base model continues the first words (in bold) of texts it has not seen:")
     for beginning in _beginnings(corpus, n):
@@ -129,13 +97,20 @@ def _beginnings(corpus: Corpus, n: int) -> list[str]:
     first = texts[0]
     while len(texts) < n:
         texts.append(first[first.find("\n", len(first) * len(texts) // n) + 1 :])
-    return [_FIVE_WORDS.match(text)[0].lstrip()[:100] for text in texts]
+    return [_first_words(text) for text in texts]
+
+
+def _first_words(text: str) -> str:
+    found = _FIVE_WORDS.match(text)
+    return found[0].lstrip()[:100] if found else ""
 
 
 def print_answers(artifacts: Sequence[Artifact], conversations: Conversations | None = None) -> None:
     """Print how assistants answer a few held-out questions: of the micro-world, or of one's own conversations."""
-    own = conversations is not None and not isinstance(conversations, TaskConversations)
-    questions, answers = _own_answers(artifacts, conversations) if own else _task_answers(artifacts)
+    if conversations is None or isinstance(conversations, TaskConversations):
+        questions, answers = _task_answers(artifacts)
+    else:
+        questions, answers = _own_answers(artifacts, conversations)
     if not questions:
         return
     width = max(len(artifact.stage) for artifact in artifacts)
@@ -149,7 +124,7 @@ def print_answers(artifacts: Sequence[Artifact], conversations: Conversations | 
 
 def _task_answers(artifacts: Sequence[Artifact]) -> tuple[list[str], list[list[str]]]:
     """Questions of a few families of tasks, and each model's answers."""
-    reports = [evaluate_tasks(artifact.model, artifact.tokenizer, 1) for artifact in artifacts]
+    reports = [evaluate_tasks(artifact.language_model, artifact.tokenizer, 1) for artifact in artifacts]
     shown = [number for number, task in enumerate(reports[0].tasks) if task.family in _SHOWN_FAMILIES]
     questions = [reports[0].tasks[number].question for number in shown]
     return questions, [[report.answers[number].text for number in shown] for report in reports]
@@ -164,7 +139,7 @@ def _own_answers(
     limit = model.config.context_length
     fitting = (p for p in prompts if len(render_chat(p, tokenizer, add_generation_prompt=True).ids) < limit)
     shown = list(islice(fitting, _SHOWN_QUESTIONS))
-    answers = [answer_prompts(artifact.model, artifact.tokenizer, shown) for artifact in artifacts]
+    answers = [answer_prompts(artifact.language_model, artifact.tokenizer, shown) for artifact in artifacts]
     return [prompt[-1]["content"] for prompt in shown], [[one.text for one in given] for given in answers]
 
 
@@ -172,7 +147,7 @@ def evaluation_entry(
     artifact: Artifact, n: int, temperature: float, seed: int = 0
 ) -> tuple[dict[str, Any], Report]:
     """How a model does on `n` held-out tasks of each family, as `--json` gives it, and its greedy report."""
-    model, tokenizer = artifact.model, artifact.tokenizer
+    model, tokenizer = artifact.language_model, artifact.tokenizer
     greedy = evaluate_tasks(model, tokenizer, n)
     sampled = evaluate_tasks(model, tokenizer, n, temperature, seed=seed)
     entry = {"stage": artifact.stage, "path": str(artifact.folder), **greedy.figures()}
@@ -185,15 +160,17 @@ def _world_loss(artifact: Artifact) -> float:
     """The loss on held-out documents of the micro-world (nats/token): how much of it is forgotten."""
     texts = [document.text for document in World().documents(_EVALUATED_DOCUMENTS, VALIDATION_SEED)]
     end = artifact.tokenizer.end_of_text_id
-    batches = whole_documents(tokenize(artifact.tokenizer, texts), end, artifact.model.config.context_length)
-    return document_loss(artifact.model, batches, end).per_token
+    batches = whole_documents(
+        tokenize(artifact.tokenizer, texts), end, artifact.language_model.config.context_length
+    )
+    return document_loss(artifact.language_model, batches, end).per_token
 
 
 def win_entries(entries: list[dict[str, Any]], reports: list[Report]) -> list[dict[str, Any]]:
-    """Every model against the first, and those after `sft` against it too, as `--json` gives it."""
-    stages = [entry["stage"] for entry in entries]
+    """Every model against the first, and those after the assistant against it too, as `--json` gives it."""
+    stages, assistant = [entry["stage"] for entry in entries], assistant_stage()
     wins = [win_entry(entries[i], reports[i], entries[0], reports[0]) for i in range(1, len(entries))]
-    tuned = stages.index("sft") if "sft" in stages[1:] else len(stages)
+    tuned = stages.index(assistant) if assistant in stages[1:] else len(stages)
     later = range(tuned + 1, len(entries))
     return wins + [win_entry(entries[i], reports[i], entries[tuned], reports[tuned]) for i in later]
 
@@ -208,8 +185,8 @@ def win_entry(
             "evaluate them one by one"
         )
     result = asdict(win_rate(report.scores, first_report.scores))
-    if first["stage"] == "sft":
-        entry["win_rate_vs_sft"] = result["rate"]
+    if first["stage"] == assistant_stage():
+        entry[f"win_rate_vs_{assistant_stage()}"] = result["rate"]
     return {"stage": entry["stage"], "against": first["stage"], **result}
 
 
@@ -228,7 +205,6 @@ def print_evaluation(entries: list[dict[str, Any]], wins: list[dict[str, Any]]) 
         ("answers that come to an end", lambda e: f"{e['ended_share']:.1%}"),
         ("answers that repeat four words", lambda e: f"{e['repeated_share']:.1%}"),
         ("mean length (tokens)", lambda e: f"{e['mean_tokens']:.1f}"),
-        ("BLEU (0 to 100)", lambda e: f"{e['bleu']:.1f}"),
         ("loss on the micro-world (nats/token)", lambda e: f"{e['world_loss']:.4f}"),
     ]
     for name, value in rows:

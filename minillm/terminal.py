@@ -6,20 +6,23 @@ import codecs
 import contextlib
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator
 
 import torch
 
+from minillm import checks
 from minillm.artifact import Artifact
 from minillm.model.gpt import GPT
 from minillm.model.sampling import stream
+from minillm.process import typed_text
 from minillm.text.chat import BEFORE_CONTENT, answer_text, render_chat, stop_ids
 from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["ChatSession", "TextSession", "open_session", "printable", "show", "talk"]
 
 
-class Session:
+class Session(ABC):
     """What the user and the model write in turns; texts and conversations share this.
 
     Args:
@@ -42,12 +45,21 @@ class Session:
         top_p: float | None = 0.95,
         seed: int = 0,
     ) -> None:
+        checks.seed("seed", seed)
         self.model, self.tokenizer, self.top_p = model, tokenizer, top_p
         self.temperature = self.default_temperature if temperature is None else temperature
         self.generator = torch.Generator().manual_seed(seed)
         self.context_length = model.config.context_length
         self.note = ""  # what to tell the user after the model has written
         self.reset()
+
+    @abstractmethod
+    def reset(self) -> str:
+        """Begin anew; what to tell the user."""
+
+    @abstractmethod
+    def write(self, text: str, max_new_tokens: int) -> Generator[str, None, None]:
+        """Yield what the model writes after the user's text, piece by piece."""
 
     def command(self, line: str) -> str:
         """Carry out a line like "/temperature 0.5"; what to tell the user."""
@@ -70,8 +82,16 @@ class Session:
 
     def _tokens(self, prompt: list[int], n: int, stop: Iterable[int], ids: list[int]) -> Iterator[int]:
         """Yield at most n tokens that follow the prompt, each of them added to `ids` before."""
-        draw = {"temperature": self.temperature, "top_p": self.top_p, "generator": self.generator}
-        for token in stream(self.model, prompt, n, stop=stop, **draw):
+        drawn = stream(
+            self.model,
+            prompt,
+            n,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=stop,
+            generator=self.generator,
+        )
+        for token in drawn:
             ids.append(token)
             yield token
 
@@ -103,7 +123,7 @@ Commands: {Session.commands}"""
         self.ended = False
         return "a new text begins"
 
-    def write(self, text: str, max_new_tokens: int) -> Iterator[str]:
+    def write(self, text: str, max_new_tokens: int) -> Generator[str, None, None]:
         """Add the user's text and yield the model's continuation, piece by piece, up to the end of the text.
 
         After the model has ended the text (`ended`), the next call begins a new one.
@@ -118,7 +138,7 @@ Commands: {Session.commands}"""
         length = self.context_length
         while n_tokens > 0 and not self.ended:
             window = self.ids if len(self.ids) < length else self.ids[-max(1, length // 2) :]
-            room = min(n_tokens, length - len(window))
+            room = max(1, min(n_tokens, length - len(window)))  # a context of one token has room for one
             n_before = len(self.ids)
             yield from self._tokens(window, room, [self.tokenizer.end_of_text_id], self.ids)
             self.ended = len(self.ids) - n_before < room
@@ -153,9 +173,10 @@ Commands: {commands}"""
         self.system = value.strip() or None
         return f"the system message is: {self.system}" if self.system else "there is no system message"
 
-    def write(self, text: str, max_new_tokens: int) -> Iterator[str]:
+    def write(self, text: str, max_new_tokens: int) -> Generator[str, None, None]:
         """Yield the answer to a message, piece by piece, and keep both; ValueError: it is empty or too long."""
-        message, ids = {"role": "user", "content": text}, []
+        message = {"role": "user", "content": text}
+        ids: list[int] = []
         self.note = ""
         prompt = self._prompt(message, max_new_tokens)
         room = min(max_new_tokens, self.context_length + 1 - len(prompt))
@@ -192,13 +213,24 @@ Commands: {commands}"""
         return ids
 
 
-def open_session(artifact: Artifact, system: str | None = None, **settings: float | None) -> Session:
-    """A text with a base model, a conversation with one of a later stage; `settings` as in `Session`."""
+def open_session(
+    artifact: Artifact,
+    system: str | None = None,
+    temperature: float | None = None,
+    top_p: float | None = 0.95,
+    seed: int = 0,
+) -> Session:
+    """A text with a base model, a conversation with one of a later stage; the settings are those of `Session`."""
+    model = artifact.model
+    if not isinstance(model, GPT):
+        raise ValueError(
+            f"the reward model in {artifact.folder} scores and does not write; choose another stage"
+        )
     if not artifact.answers:
         if system is not None:
             raise ValueError(f"a {artifact.stage} model takes no system message; leave it out, or choose sft")
-        return TextSession(artifact.model, artifact.tokenizer, **settings)
-    session = ChatSession(artifact.model, artifact.tokenizer, **settings)
+        return TextSession(model, artifact.tokenizer, temperature, top_p, seed)
+    session = ChatSession(model, artifact.tokenizer, temperature, top_p, seed)
     session.system = system or None
     return session
 
@@ -210,7 +242,10 @@ def talk(session: Session, max_new_tokens: int) -> None:
     print(session.welcome, file=sys.stderr)
     while True:
         try:
-            line = input("> ")
+            line = typed_text(input("> "), "the line")
+        except ValueError as error:  # bytes of another encoding
+            print(error, file=sys.stderr)
+            continue
         except EOFError:
             print(file=sys.stderr)
             return

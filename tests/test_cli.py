@@ -15,11 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from minillm import __version__, lookup, terminal
-from minillm.artifact import find_artifacts
+from minillm.artifact import FIGURE_NAMES, find_artifacts
 from minillm.cli import app
-from minillm.costs import stage_flops
 from minillm.data.batches import PackedDocuments
 from minillm.presets import PRESETS
+from minillm.recipes import STAGES, stage_flops
+from minillm.text.chat import save_chat_format
 from minillm.text.tokenizer import Tokenizer
 
 TINY = [
@@ -106,7 +107,9 @@ def test_run_ends_with_a_table_and_samples(runs, text):
 
 
 def test_stages_can_be_chosen(tmp_path, text):
-    result = minillm("run", *SETTINGS, "--stages=tokenizer", "--corpus", text, "--out", tmp_path, "--json")
+    result = minillm(
+        "run", *MACHINE, *TINY, "--stages=tokenizer", "--corpus", text, "--out", tmp_path, "--json"
+    )
     assert [entry["stage"] for entry in json.loads(result.out)["stages"]] == ["tokenizer"]
     assert [artifact.stage for artifact in find_artifacts(tmp_path)] == ["tokenizer"]
 
@@ -138,6 +141,7 @@ def test_info_shows_the_machine_and_what_is_trained(runs):
         "tokenizer",
         "base",
         "sft",
+        "preferences",
         "reward",
         "ppo",
         "lora",
@@ -204,8 +208,11 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--set=base.rows=none"], "rows is 'none'"),
         (["run", "--set=base.rows=3", "--set=base.rows.x=1"], "contradicts an earlier --set"),
         (["run", "--set=base.fit=3"], "fit is 3; use a FitConfig"),
-        (["run", "--set=corpus.n_documents=many"], "n_documents is 'many'; use a whole number of documents"),
-        (["run", "--set=corpus=5"], "corpus is 5; use a Corpus"),
+        (["run", "--set=corpus.n_documents=many"], "n_documents is 'many'; use a whole number of at least 1"),
+        (["run", "--set=corpus=5"], "corpus '5' is not there; give a file, a folder"),
+        (["run", "--set=preferences.noise=NaN"], "noise is 'NaN'; use a finite number"),
+        (["run", "--set=base.max_epochs=1e999"], "max_epochs is '1e999'; use a finite number"),
+        (["run", "--set=base.copy_friendly=no"], "copy_friendly is 'no'; use true or false"),
         (["run", "--device=abacus"], "device is 'abacus'"),
         (["run", "--precision=fp7"], "precision is 'fp7'; choose one of auto, fp32, bf16, fp16"),
         (["run", "--compile=maybe"], "--compile is 'maybe'; choose one of auto, yes, no"),
@@ -213,7 +220,7 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--corpus=missing.txt"], "corpus 'missing.txt' is not there; give a file, a folder"),
         (
             ["chat", "rocket"],
-            "'rocket' is neither a stage (tokenizer, base, sft, reward, ppo, lora) nor a folder",
+            "'rocket' is neither a stage (tokenizer, base, sft, preferences, reward, ppo, lora) nor a folder",
         ),
         (["chat"], "no model has been trained"),
         (
@@ -369,6 +376,7 @@ def assistant(base) -> Path:
     """The artifact of a model that answers, after a fashion."""
     summary = base / "summary.json"
     summary.write_text(json.dumps(json.loads(summary.read_text()) | {"stage": "sft"}))
+    save_chat_format(base, Tokenizer.load(base))
     return base
 
 
@@ -442,7 +450,7 @@ QUICK = [
     "--set=ppo.prompts=4",
     "--set=ppo.max_new_tokens=8",
 ]
-ALL = ["tokenizer", "base", "sft", "reward", "ppo", "lora"]
+ALL = ["tokenizer", "base", "sft", "preferences", "reward", "ppo", "lora"]
 
 
 @pytest.fixture(scope="module")
@@ -456,9 +464,10 @@ def tuned(tmp_path_factory) -> Path:
 
 def test_run_tells_how_many_tasks_are_done(tuned):
     result = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned, "--json")
-    _, base, sft, reward, ppo, lora = json.loads(result.out)["stages"]
+    _, base, sft, preferences, reward, ppo, lora = json.loads(result.out)["stages"]
+    assert preferences["comparisons"] > 0 and preferences["held_out_comparisons"] > 0
     assert {"trainable_share", "domain_gain_share", "forgetting_ratio"} <= lora.keys()
-    assert 0 < lora["trainable_share"] < 1 and lora["full"]["trainable_share"] == 1
+    assert 0 < lora["trainable_share"] < 1 and lora["full_training"]["trainable_share"] == 1
     assert 0 <= reward["pair_accuracy_gold"] <= 1 and 0 <= reward["pair_accuracy_noisy"] <= 1
     assert {"win_rate_vs_sft", "kl_per_response", "gold_score", "task_accuracy"} <= ppo.keys()
     assert 0 <= base["task_accuracy"] <= 1 and 0 <= sft["task_accuracy"] <= 1
@@ -467,6 +476,12 @@ def test_run_tells_how_many_tasks_are_done(tuned):
     assert "of the tasks right" in table and "of held-out pairs" in table and "against sft" in table
     assert "% of full" in table or "nothing of full" in table, "what the adapter has gained"
     assert "How the assistant answers questions" in table
+
+
+def test_every_figure_has_a_name_for_the_model_card(tuned):
+    for artifact in find_artifacts(tuned):
+        names = FIGURE_NAMES.keys() | STAGES[artifact.stage].labels.keys()
+        assert artifact.figures.keys() <= names, artifact.stage
 
 
 def test_a_preset_means_its_last_model(tuned):
@@ -484,7 +499,7 @@ def test_own_conversations(tuned, tmp_path):
     path.write_text(f"{json.dumps({'messages': turns})}\n" * 8)
     result = minillm("run", *QUICK, "--sft", path, "--out", tuned, "--json")
     assert "lora is left out" in result.err
-    assert "reward and ppo are left out" in result.err, (
+    assert "preferences, reward and ppo are left out" in result.err, (
         "what the judge thinks of other conversations is nothing"
     )
     _, base, sft = json.loads(result.out)["stages"]
@@ -520,7 +535,6 @@ def test_eval_compares_models_on_the_same_tasks(tuned):
             "accuracy",
             "gold_score",
             "parts",
-            "bleu",
             "world_loss",
             "sampled",
         } <= entry.keys()
@@ -536,7 +550,7 @@ def test_eval_compares_models_on_the_same_tasks(tuned):
 
 def test_eval_prints_a_table(tuned):
     result = minillm("eval", "sft", "sft", "--out", tuned, "-n", 1)
-    for word in ("held-out tasks", "village", "all, sampled", "judge's mean score", "BLEU", "wins 50.0%"):
+    for word in ("held-out tasks", "village", "all, sampled", "judge's mean score", "wins 50.0%"):
         assert word in result.out, result.out
 
 
@@ -550,7 +564,8 @@ def test_eval_takes_all_models_that_are_there(tuned):
 
 
 def test_a_reward_model_does_not_write(tuned):
-    assert "scores and does not write" in refused("chat", "reward", "--out", tuned, "-p", "Hi")
+    told = "the stage reward has no model that writes; choose one of base, sft, ppo, lora"
+    assert told in refused("chat", "reward", "--out", tuned, "-p", "Hi")
     folder = next(a.folder for a in find_artifacts(tuned) if a.stage == "reward")
     assert "scores and does not write" in refused("chat", folder, "-p", "Hi")
 
@@ -570,6 +585,25 @@ def test_own_preferences(tuned, tmp_path):
 
 def test_eval_refuses_what_is_not_there(tmp_path):
     assert "no base has been trained in" in refused("eval", "--out", tmp_path)
-    assert "neither a stage (tokenizer, base, sft, reward, ppo, lora) nor a folder" in refused(
+    assert "neither a stage (tokenizer, base, sft, preferences, reward, ppo, lora) nor a folder" in refused(
         "eval", "nothing"
     )
+
+
+# Exports
+
+
+def test_an_exported_model_is_read_like_the_stage(runs, tmp_path):
+    arguments = ("-p", "7 hens", "--max-tokens=5", "--temperature=0")
+    assert minillm("export", "base", tmp_path / "hf", "--out", runs).status == 0
+    read, own = minillm("chat", tmp_path / "hf", *arguments), minillm("chat", "--out", runs, *arguments)
+    assert read.status == 0 and read.out == own.out and read.err.startswith("base from")
+
+
+def test_an_export_for_other_programs_is_named(tmp_path):
+    receipt = {"stage": "lora", "key": "0" * 12, "to": "peft", "files": []}
+    (tmp_path / "minillm_export.json").write_text(json.dumps(receipt))
+    line = refused("chat", tmp_path, "-p", "a")
+    assert "is an export for other programs (peft); name the stage itself, or export it with --to hf" in line
+    (tmp_path / "minillm_export.json").write_text("[1]")
+    assert "is an export for other programs" in refused("eval", tmp_path)

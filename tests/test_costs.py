@@ -11,9 +11,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from minillm.costs import MACHINES, n_parameters, stage_flops, stage_tokens, token_flops
+from minillm.costs import MACHINES, n_parameters, token_flops
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.presets import PRESETS
+from minillm.recipes import stage_flops, stage_tokens
 
 PAGE = Path(__file__).parents[1] / "book" / "scale.md"
 SHAPES = [

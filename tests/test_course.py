@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from dataclasses import asdict, replace
@@ -11,6 +12,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from minillm import course as course_module
 from minillm.artifact import Artifact, find_artifacts
 from minillm.course import STAGES, Course, default_root
 from minillm.data.batches import PackedDocuments
@@ -58,9 +60,9 @@ def count_training(monkeypatch) -> list[str]:
     names = []
     for name, stage in STAGES.items():
 
-        def train(course, parents, folder, stage=stage):
+        def train(job, stage=stage):
             names.append(stage.name)
-            return stage.train(course, parents, folder)
+            return stage.train(job)
 
         monkeypatch.setitem(STAGES, name, replace(stage, train=train))
     return names
@@ -224,6 +226,37 @@ def test_an_artifact_of_another_format_is_refused(trained, tmp_path, version):
         _ = artifact.model
 
 
+@pytest.mark.parametrize("examination", ["missing", None, "x", {}])
+def test_an_artifact_without_marks_of_its_examination_is_examined_again(trained, tmp_path, examination):
+    """As earlier versions wrote them: a folder loads, and the course brings it up to date without training."""
+    shutil.copytree(trained.root, tmp_path / "runs")
+    course = Course(trained.preset, tmp_path / "runs", runtime=trained.runtime, progress=False)
+    path = course.folder("base") / "summary.json"
+    whole = json.loads(path.read_text())
+    earlier = {name: value for name, value in whole.items() if name not in ("examination", "labels")}
+    path.write_text(json.dumps(earlier | ({} if examination == "missing" else {"examination": examination})))
+    assert Artifact(path.parent).examination is None and Artifact(path.parent).model
+    course.stage("base")
+    assert json.loads(path.read_text()) == whole
+    assert "bits per byte, held out" in (path.parent / "README.md").read_text()
+
+
+def test_what_cannot_be_written_keeps_its_earlier_figures(trained, tmp_path, monkeypatch, caplog):
+    """As runs that are shared for reading: found and used, also after the examination has changed."""
+    shutil.copytree(trained.root, tmp_path / "runs")
+    course = Course(trained.preset, tmp_path / "runs", runtime=trained.runtime, progress=False, test_tasks=3)
+    path = course.folder("base") / "summary.json"
+    earlier = path.read_text()
+    monkeypatch.setattr(
+        course_module.os, "access", lambda path, mode: mode != os.W_OK
+    )  # root may write anywhere
+    assert course.stage("base").language_model and path.read_text() == earlier
+    assert f"earlier examination; {path.parent} cannot be written" in caplog.text
+    monkeypatch.undo()
+    course.stage("base")
+    assert path.read_text() != earlier
+
+
 def test_a_folder_that_is_no_artifact_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no artifact, or its training did not end"):
         _ = Artifact(tmp_path).model
@@ -239,6 +272,10 @@ def test_the_tokenizer_stage_has_no_model(trained):
     [
         ({"preset": "huge"}, "preset 'huge' is unknown; choose one of smoke, cpu, colab, gpu, auto"),
         ({"sead": 1}, "smoke has no setting 'sead'; it has name, corpus, base, conversations, sft, pref"),
+        ({"more": {"sft": 1}}, "smoke has no setting 'more'; it has name, corpus, base"),
+        ({"tokenizer": None}, "tokenizer is None; use a TokenizerConfig"),
+        ({"preset": None}, "preset is None; use a Preset"),
+        ({"preset": 5}, "preset is 5; use a Preset"),
         ({"base": {"fit": {"stepz": 1}}}, "smoke.base.fit has no setting 'stepz'; it has steps"),
         ({"base": {"fit": {"steps": 0}}}, "steps is 0"),
         ({"base": {"model": {"n_head": 3}}}, "n_head=3"),
@@ -247,7 +284,7 @@ def test_the_tokenizer_stage_has_no_model(trained):
     ],
 )
 def test_wrong_settings_are_told_in_one_line(arguments, message):
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises((TypeError, ValueError), match=message) as caught:
         Course(**{"preset": "smoke", **arguments})
     assert "\n" not in str(caught.value)
 
@@ -319,7 +356,7 @@ def test_a_base_model_of_the_world_is_probed(runtime, tmp_path, monkeypatch):
         seen.append((model.n_parameters, tokenizer.vocab_size, train_documents))
         return {"copied_elements": 0.5}
 
-    monkeypatch.setattr("minillm.graph.evaluate_base", probe)
+    monkeypatch.setattr("minillm.recipes.base.evaluate_base", probe)
     corpus = {"n_documents": 30, "n_validation": 5}
     course = Course("smoke", tmp_path, runtime=runtime, progress=False, corpus=corpus, base=TINY)
     figures = course.stage("base").figures

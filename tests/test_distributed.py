@@ -30,7 +30,10 @@ STAGES = ("base", "sft", "reward", "ppo", "lora")
 # the learning rate (at 2e-3, 3e-5 after 8 steps of fine-tuning), which is low here.
 SETTINGS = {
     "corpus": "harbour/corpus",
-    "base": {"fit": {"steps": 12, "validate_every": 6}, "rows": 5},
+    "base": {
+        "fit": {"steps": 12, "validate_every": 6, "learning_rate": 1e-3, "matrix_learning_rate": 5e-3},
+        "rows": 5,
+    },
     "conversations": "harbour/conversations.jsonl",
     "sft": {"fit": {"steps": 8, "micro_batch_rows": 2, "learning_rate": 3e-4}},
     "preferences": "harbour/preferences.jsonl",

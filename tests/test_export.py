@@ -22,17 +22,19 @@ from minillm.export import export_artifact, export_hf, export_onnx, export_peft,
 from minillm.model.adapters import save_adapter
 from minillm.model.heads import RewardModel
 from minillm.model.lora import LoRAConfig, apply_lora
-from minillm.text.chat import END
+from minillm.text.chat import END, save_chat_format
 
 transformers = pytest.importorskip("transformers")
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAT_FILES = ["chat_template.jinja", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
-VARIANTS = [  # qk_norm, n_kv_head, tie_embeddings
+VARIANTS = [  # qk_norm, n_kv_head, tie_embeddings, and where it is not d_model / n_head = 8 the width of a head
     pytest.param((True, 2, True), id="qwen3-gqa-tied"),
     pytest.param((False, 2, False), id="llama-gqa-untied"),
     pytest.param((False, 4, True), id="llama-tied"),
     pytest.param((True, 4, False), id="qwen3-untied"),
+    pytest.param((True, 2, True, 14), id="qwen3-wide-heads"),
+    pytest.param((False, 2, False, 4), id="llama-narrow-heads"),
 ]
 
 
@@ -69,10 +71,17 @@ def randomise(model: torch.nn.Module, seed: int = 1) -> None:
         weight.data.normal_(1.0 if name.endswith("norm.weight") else 0.0, 0.25, generator=generator)
 
 
-def make_gpt(vocab_size: int, variant: tuple[bool, int, bool], **shape: int) -> GPT:
-    qk_norm, n_kv_head, tied = variant
+def make_gpt(vocab_size: int, variant: tuple, **shape: int) -> GPT:
+    qk_norm, n_kv_head, tied, *head_dim = variant
     sizes = {"context_length": 256, "n_layer": 2, "n_head": 4, "d_model": 32, "d_ff": 44, **shape}
-    config = GPTConfig(vocab_size, **sizes, n_kv_head=n_kv_head, qk_norm=qk_norm, tie_embeddings=tied)
+    config = GPTConfig(
+        vocab_size,
+        **sizes,
+        n_kv_head=n_kv_head,
+        qk_norm=qk_norm,
+        tie_embeddings=tied,
+        head_dim=head_dim[0] if head_dim else None,
+    )
     model = GPT(config)
     randomise(model)
     return model.eval()
@@ -120,7 +129,7 @@ def test_logits_equal_ours(exported, tokenizer, texts):
 
 def test_fifty_greedy_generations_of_100_tokens_are_identical(exported, tokenizer, prompts):
     model, folder = exported
-    theirs, loaded = load(folder), transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
+    theirs, loaded = load(folder), transformers.AutoTokenizer.from_pretrained(folder)
     theirs.generation_config.eos_token_id = None  # random weights would stop anywhere
     inputs = loaded.apply_chat_template(
         prompts, add_generation_prompt=True, return_tensors="pt", return_dict=True, padding=True
@@ -177,7 +186,11 @@ def test_a_tokenizer_that_does_not_fit(tokenizer, tmp_path):
 @pytest.fixture(scope="module")
 def adapted(tokenizer) -> tuple[GPT, GPT]:
     """A model, and the same with an adapter."""
-    plain, model = (make_gpt(tokenizer.vocab_size, (True, 2, True), n_layer=1) for _ in range(2))
+    return with_adapter(tokenizer, (True, 2, True))
+
+
+def with_adapter(tokenizer: Tokenizer, variant: tuple) -> tuple[GPT, GPT]:
+    plain, model = (make_gpt(tokenizer.vocab_size, variant, n_layer=1) for _ in range(2))
     apply_lora(model, LoRAConfig(rank=3, alpha=5.0))
     generator = torch.Generator().manual_seed(4)
     for name, weight in model.named_parameters():
@@ -186,9 +199,10 @@ def adapted(tokenizer) -> tuple[GPT, GPT]:
     return plain, model.eval()
 
 
-def test_an_adapter_in_peft(adapted, tokenizer, tmp_path):
+@pytest.mark.parametrize("variant", [(True, 2, True), (True, 2, True, 14)], ids=["usual", "wide heads"])
+def test_an_adapter_in_peft(variant, tokenizer, tmp_path):
     peft = pytest.importorskip("peft")
-    plain, model = adapted
+    plain, model = with_adapter(tokenizer, variant)
     base = export_hf(plain, tmp_path / "base", tokenizer)
     folder = export_peft(model, tmp_path / "adapter", tokenizer, base=str(base))
     loaded = peft.AutoPeftModelForCausalLM.from_pretrained(folder).eval()
@@ -206,7 +220,11 @@ def test_an_adapter_in_peft(adapted, tokenizer, tmp_path):
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param((True, 2, True), id="qwen3-gqa"), pytest.param((False, 4, False), id="llama")],
+    params=[
+        pytest.param((True, 2, True), id="qwen3-gqa"),
+        pytest.param((False, 4, False), id="llama"),
+        pytest.param((True, 2, False, 14), id="wide-heads"),
+    ],
 )
 def graph(request, tokenizer, tmp_path_factory):
     """A model and the session of its graph."""
@@ -305,6 +323,8 @@ def runs(adapted, tokenizer, tmp_path_factory) -> Path:
             trained.save_pretrained(folder)
         if stage == "lora":
             save_adapter(trained, folder / "adapter")
+        if stage in ("sft", "lora"):
+            save_chat_format(folder, tokenizer)
         settings = {"data": "a little text", "parents": {"sft": "0123"}}
         write_artifact(folder, stage, "0123", settings, {"val_loss": 1.25, "accuracy": {"of_all": 0.5}})
     return root
@@ -357,6 +377,38 @@ def test_a_reward_model_as_a_classifier(runs, tokenizer, tmp_path):
     with torch.no_grad():
         ours = artifact.model(ids) + artifact.model.mean
         torch.testing.assert_close(theirs(ids).logits[:, 0], ours, atol=1e-5, rtol=1e-5)
+
+
+def test_a_reward_model_scores_a_padded_batch_as_its_rows(runs, tokenizer, prompts, tmp_path):
+    artifact = Artifact(runs / "smoke" / "reward-0123")
+    export_artifact(artifact, "hf", tmp_path / "out")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    chats = [chat for chat in prompts if len(render_chat(chat, tokenizer).ids) < 60][:9]
+    inputs = loaded.apply_chat_template(chats, return_tensors="pt", return_dict=True, padding=True)
+    assert inputs["attention_mask"].sum(1).unique().numel() > 3
+    with torch.no_grad():
+        ours = [artifact.model(torch.tensor([render_chat(chat, tokenizer).ids])) for chat in chats]
+        expected = torch.cat(ours) + artifact.model.mean
+        torch.testing.assert_close(theirs(**inputs).logits[:, 0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_texts_of_unequal_length_are_continued_as_each_alone(tokenizer, texts, tmp_path, caplog):
+    """Regression: padding on the right made transformers warn, and go on after the padding."""
+    model = make_gpt(tokenizer.vocab_size, (True, 2, True))
+    export_hf(model, tmp_path, tokenizer, chat=False)
+    theirs, loaded = load(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    theirs.generation_config.eos_token_id = None
+    beginnings = [" ".join(text.split()[: 1 + 3 * n]) for n, text in enumerate(texts[:6])]
+    inputs = loaded(beginnings, return_tensors="pt", padding=True)
+    transformers.utils.logging.enable_propagation()
+    try:
+        output = theirs.generate(**inputs, max_new_tokens=20, do_sample=False)
+    finally:
+        transformers.utils.logging.disable_propagation()
+    assert "padding" not in caplog.text
+    rows = [tokenizer.encode(text) for text in beginnings]
+    assert output[:, inputs["input_ids"].shape[1] :].tolist() == generate(model, rows, 20, temperature=0)
 
 
 def test_an_adapter_comes_with_its_base(runs, adapted, tokenizer, tmp_path, monkeypatch):

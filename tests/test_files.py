@@ -99,3 +99,45 @@ def test_remove_is_content_with_nothing(tmp_path):
     files.remove(path)
     files.remove(path)
     assert not path.exists()
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path):
+    for name in ("a" * 255, "茶" * 85):
+        assert files.write_atomic(tmp_path / name, "x").read_text() == "x"
+
+
+def test_a_lone_surrogate_is_written_as_an_escape_that_json_reads_back(tmp_path):
+    path = files.write_json(tmp_path / "value.json", {"corpus": "caf\udce9.txt"})
+    assert files.read_json(path) == {"corpus": "caf\udce9.txt"}
+    files.append_text(tmp_path / "log.txt", "\udce9\n")
+    assert (tmp_path / "log.txt").read_bytes() == b"\\udce9\n"
+
+
+def test_a_lock_is_held_by_one(tmp_path):
+    waited = []
+    with files.locked(tmp_path / "stage") as first, files.locked(tmp_path / "stage", wait=False) as second:
+        assert first is True and second is False and not waited
+    with files.locked(tmp_path / "stage", wait=False, waiting=lambda: waited.append(True)) as third:
+        assert third is True and not waited
+
+
+@pytest.mark.parametrize(
+    "error", [NotImplementedError("no flock"), OSError(errno.ENOLCK, "No locks available")]
+)
+def test_without_locks_the_work_is_done_and_that_is_told(tmp_path, monkeypatch, caplog, error):
+    def acquire(*_, **__):
+        raise error
+
+    monkeypatch.setattr(files.FileLock, "acquire", acquire)
+    with files.locked(tmp_path / "stage") as held:
+        assert held is True
+    assert "this file system has no locks; let only one program train here at a time" in caplog.text
+
+
+def test_a_lock_file_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(OSError, match=r"cannot write .*stage\.lock"),
+        files.locked(tmp_path / "file" / "stage"),
+    ):
+        pass

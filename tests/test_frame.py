@@ -25,27 +25,34 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 PACKAGE = ROOT / "minillm"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Floors of the package. A module imports from lower floors, or beside it inside one folder.
+# Floors of the package. A module imports from lower floors, or beside it inside one folder, for types too.
 FLOORS = {
     "files": 0,
+    "checks": 0,
+    "keys": 0,
+    "process": 0,
+    "progress": 0,
+    "settings": 0,
     "recordings": 1,
     "text": 1,
     "model": 1,
     "data": 2,
     "train": 2,
+    "costs": 2,
     "artifact": 3,
     "stages": 4,
     "evaluate": 4,
     "export": 4,
     "presets": 5,
-    "costs": 5,
-    "graph": 5,
-    "course": 5,
-    "figures": 6,
-    "lookup": 6,
-    "report": 6,
-    "terminal": 6,
-    "cli": 6,
+    "recipes": 6,
+    "overrides": 7,
+    "course": 7,
+    "figures": 8,
+    "lookup": 8,
+    "report": 8,
+    "terminal": 8,
+    "command": 8,
+    "cli": 8,
 }
 
 
@@ -119,6 +126,16 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert re.search(rf"^## .*\b{re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
 
 
+def test_types_are_shipped_and_checked() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert settings["strict"] is True and settings["files"] == ["minillm"]
+    assert f">={settings['python_version']}" == PROJECT["requires-python"]
+    for exception in settings["overrides"]:
+        assert set(exception) == {"module", "ignore_missing_imports"}, "only for packages without types"
+        assert not [name for name in exception["module"] if name.startswith(("minillm", "*"))]
+    assert (PACKAGE / "py.typed").read_bytes() == b""
+
+
 # The address of the repository
 
 
@@ -164,19 +181,14 @@ def test_no_machine_path_and_no_registry_host_in_the_tree() -> None:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Dotted names inside minillm that a module imports, those for type checkers left out."""
+    """Dotted names inside minillm that a module imports, at its head, in a function or for type checkers."""
     found: set[str] = set()
-    stack: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            continue
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; write the full name"
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        stack.extend(ast.iter_child_nodes(node))
     return {name for name in found if name.startswith("minillm.") and module_path(name)}
 
 
@@ -192,35 +204,76 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def test_modules_import_only_from_lower_floors() -> None:
-    for path in MODULES:
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[0] in ("__init__", "__main__"):
-            continue
-        assert parts[0] in FLOORS, f"give minillm/{parts[0]} a floor in tests/test_frame.py"
-        for name in imports_of(path):
-            where = f"{module_name(path)} imports {name}"
-            target = name.split(".")[1]
-            beside = FLOORS[target] == FLOORS[parts[0]] and (target == parts[0] or len(parts) == 1)
-            assert FLOORS[target] < FLOORS[parts[0]] or beside, f"{where}, which lies above it"
-            assert target != "figures" or parts[0] in ("figures", "cli"), (
-                f"{where}; only notebooks and the command line may"
-            )
+def climbs(module: str, imports: set[str]) -> list[str]:
+    """What a module imports from its own floor or above, though it may not."""
+    folder, is_alone = module.split(".")[1], module.count(".") == 1
+    found = []
+    for name in sorted(imports):
+        target = name.split(".")[1]
+        beside = FLOORS[target] == FLOORS[folder] and (target == folder or is_alone)
+        if not (FLOORS[target] < FLOORS[folder] or beside):
+            found.append(f"{module} imports {name}, which lies above it")
+        elif target == "figures" and folder not in ("figures", "cli"):
+            found.append(f"{module} imports {name}; only notebooks and the command line may")
+    return found
 
 
-def test_imports_have_no_circles() -> None:
-    graph = {module_name(path): imports_of(path) for path in MODULES}
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """Imports that lead back to where they come from."""
+    found: list[str] = []
     done: set[str] = set()
 
     def walk(name: str, trail: tuple[str, ...]) -> None:
-        assert name not in trail, "circle: " + " -> ".join([*trail[trail.index(name) :], name])
-        if name not in done:
+        if name in trail:
+            found.append(" -> ".join([*trail[trail.index(name) :], name]))
+        elif name not in done:
             for target in sorted(graph.get(name, ())):
                 walk(target, (*trail, name))
             done.add(name)
 
     for name in sorted(graph):
         walk(name, ())
+    return found
+
+
+def test_modules_import_only_from_lower_floors() -> None:
+    found = []
+    for path in MODULES:
+        folder = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if folder not in ("__init__", "__main__"):
+            assert folder in FLOORS, f"give minillm/{folder} a floor in tests/test_frame.py"
+            found += climbs(module_name(path), imports_of(path))
+    assert not found, "\n".join(found)
+
+
+def test_imports_have_no_circles() -> None:
+    found = circles({module_name(path): imports_of(path) for path in MODULES})
+    assert not found, "\n".join(found)
+
+
+def test_the_frame_sees_imports_for_types_and_in_functions(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from minillm.course import Course\n"
+        "else:\n    import minillm.files\n"
+        "def later():\n    from minillm import presets\n"
+    )
+    seen = imports_of(path)
+    assert seen == {"minillm.course", "minillm.files", "minillm.presets"}
+    assert climbs("minillm.stages.ppo", seen) == [
+        "minillm.stages.ppo imports minillm.course, which lies above it",
+        "minillm.stages.ppo imports minillm.presets, which lies above it",
+    ]
+    assert climbs("minillm.cli", seen) == []
+    assert climbs("minillm.model.gpt", {"minillm.model.loss"}) == []
+    assert climbs("minillm.model.gpt", {"minillm.text.bpe"}) != [], "beside it, but in another folder"
+    assert climbs("minillm.report", {"minillm.figures.style"}) != [], "drawing is for notebooks and the cli"
+
+
+def test_the_frame_sees_circles() -> None:
+    assert circles({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b -> c -> b"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
@@ -258,6 +311,35 @@ def test_every_exported_name_exists() -> None:
     import minillm
 
     assert {name for name in minillm.__all__ if not hasattr(minillm, name)} == set()
+
+
+LAZY = [path for path in MODULES if "def __getattr__" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=module_name)
+def test_dir_shows_what_is_public(path: Path) -> None:
+    """Of a module that loads its names when they are first used, before and after they are."""
+    program = (
+        f"import {module_name(path)} as m; import minillm.files; print(*dir(m)); "
+        "[getattr(m, name) for name in m.__all__]; print(*dir(m)); print(*m.__all__)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, after, public = (line.split() for line in run.stdout.splitlines())
+    assert before == after == sorted(before)
+    assert [name for name in before if not re.fullmatch(r"__\w+__", name)] == sorted(public)
+    assert {"__all__", "__doc__", "__file__", "__name__", "__path__"} <= set(before)
+
+
+def test_the_version_is_in_dir() -> None:
+    import minillm
+
+    assert "__version__" in dir(minillm)
 
 
 # Make, workflows, README

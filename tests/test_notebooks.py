@@ -192,6 +192,12 @@ def test_local_names_and_imports_are_no_definitions(source: str) -> None:
     assert with_cell(source) == ""
 
 
+def test_names_that_are_said_with_their_module_are_free() -> None:
+    from minillm import checks
+
+    assert "text" in checks.__all__ and with_cell("text = 'The cat.'") == ""
+
+
 @pytest.mark.parametrize(
     ("output", "complaint"),
     [

@@ -97,8 +97,15 @@ def test_what_no_file_may_hold(place, option, encoding, content, message):
     "option, rows, message",
     [
         ("--corpus", [TEXT, {"text": 5}], "line 2: 'text' is a int; each line must be"),
-        ("--corpus", [TEXT, {"text": None}], "line 2: 'text' is a NoneType"),
-        ("--corpus", [{"text": " "}], "holds no text"),
+        (
+            "--corpus",
+            [TEXT, {"text": "\ud83d"}],
+            "line 2: 'text' cannot be encoded: text holds the lone surrogate",
+        ),
+        ("--corpus", [TEXT, {"text": ["\ud83d"]}], "line 2: 'text' is a list"),
+        ("--corpus", [TEXT, {"\ud83d": "a"}], "line 2 has no key 'text', only \\ud83d"),
+        ("--corpus", [TEXT, {"text": float("nan")}], "line 2: 'text' is a float"),
+        ("--corpus", [{"text": " "}, {"text": None}], "holds no text"),
         ("--sft", [TALK], "holds 1 conversations; give at least 2"),
         ("--sft", [TALK, {"messages": "Hello"}], "line 2: messages is a str; pass a list like"),
         ("--sft", [TALK, {"messages": []}], "line 2: the conversation has no messages"),
@@ -116,6 +123,18 @@ def test_what_no_file_may_hold(place, option, encoding, content, message):
         ),
         ("--sft", [TALK, says("user", 5)], "line 2: the content of messages[0] is a int; it must be a str"),
         ("--sft", [TALK, says("user", "\ud83d")], "line 2: the content of messages[0] cannot be encoded"),
+        ("--sft", [TALK, says("\ud83d", "Hi")], "line 2: messages[0] has the role '\\ud83d'"),
+        ("--sft", [TALK, {"messages": [["\ud83d"]]}], "line 2: messages[0] is ['\\ud83d']"),
+        (
+            "--sft",
+            [TALK, {**TALK, "system": "\ud83d"}],
+            "line 2: the content of messages[0] cannot be encoded",
+        ),
+        (
+            "--sft",
+            [TALK, {"instruction": "Add.", "output": "\ud83d"}],
+            "line 2: the content of messages[1] cannot",
+        ),
         ("--sft", [TALK, {"messages": TALK["messages"][:1]}], "line 2: there is no message of the assistant"),
         ("--sft", [TALK, {"prompt": "Hi", "completion": " "}], "line 2: a message of the assistant is empty"),
         ("--preferences", [PAIR], "holds 1 comparisons; give at least 2"),
@@ -130,6 +149,16 @@ def test_what_no_file_may_hold(place, option, encoding, content, message):
             "line 2: there is no key 'prompt'; write a li",
         ),
         ("--preferences", [PAIR, {"prompt": "?", "chosen": "a"}], "line 2: there is no key 'rejected'"),
+        (
+            "--preferences",
+            [PAIR, {**PAIR, "rejected": "\ud83d"}],
+            "line 2: the content of messages[1] cannot be",
+        ),
+        (
+            "--preferences",
+            [PAIR, {"prompt": "?", "answers": ["a", "b"], "ranks": [0, float("nan")]}],
+            "line 2: the ranks are [0, nan]",
+        ),
         (
             "--preferences",
             [PAIR, {**PAIR, "prompt": [TALK["messages"][1]]}],
@@ -165,6 +194,67 @@ def test_folders_without_a_file_and_names_of_nothing(place, option):
         assert name in refused(option, name)
 
 
+BAD = {"--corpus": {"text": 5}, "--sft": {"messages": []}, "--preferences": {**PAIR, "chosen": None}}
+
+
+@pytest.mark.parametrize("option", GOOD)
+def test_every_option_takes_an_array_and_a_table(place, option):
+    """The last row is wrong, and is named."""
+    (place / "mine.json").write_text(json.dumps([GOOD[option], GOOD[option], BAD[option]], indent=1))
+    assert re.search(r"mine.json, line \d+: ", refused(option, "mine.json"))
+    if option != "--corpus":  # a column has one type
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        table = pyarrow.Table.from_pylist([GOOD[option], GOOD[option], BAD[option]])
+        parquet.write_table(table, place / "mine.parquet")
+        assert "mine.parquet, row 3: " in refused(option, "mine.parquet")
+
+
+def test_keys_that_are_ignored_may_hold_anything(place):
+    """Also such as stages use for their own files."""
+    from minillm.course import Course
+
+    odd = {"\ud800": "\udfff", "id": float("nan"), "family": ["\ud800"], "gold": "\ud800", "source": None}
+    for name, row in {"corpus": TEXT, "conversations": TALK, "preferences": PAIR}.items():
+        rows = "".join(json.dumps({**odd, **row, "id": n}) + "\n" for n in range(3))
+        (place / f"{name}.jsonl").write_text(rows + json.dumps(odd | row) + "\n")
+        Course("smoke", **{name: f"{name}.jsonl"}).check("sft", "reward")
+
+
+def test_runs_in_the_folder_of_the_texts_are_no_data(place):
+    """Found again, though the first run has written JSON lines and model cards there."""
+    from minillm.data.example import write_example
+
+    write_example(place / "harbour")
+    for name in ("conversations", "preferences", "radio"):
+        (place / "harbour" / f"{name}.jsonl").unlink()
+    (place / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (place / "harbour" / "._notes.txt").write_bytes(b"\0")
+    arguments = ["--corpus=.", "--out=runs", "--preset=smoke", *QUICK, "--stages=tokenizer,base"]
+    first, second = (minillm("run", *arguments) for _ in range(2))
+    assert first.status == second.status == 0, second.err
+    assert [stage["cached"] for stage in json.loads(second.out)["stages"]] == [True, True]
+
+
+def test_bad_rows_are_left_out_of_every_source_on_request(place, caplog):
+    from minillm.course import Course
+
+    stages = {"corpus": "tokenizer", "conversations": "sft", "preferences": "reward", "domain": "lora"}
+    options = {"corpus": "--corpus", "preferences": "--preferences"}
+    for name, stage in stages.items():
+        option = options.get(name, "--sft")
+        (place / "mine.jsonl").write_bytes(lines(GOOD[option], 5, {**GOOD[option], "n": 2}))
+        caplog.clear()
+        with caplog.at_level("WARNING", "minillm"):
+            Course("smoke", **{name: {"source": "mine.jsonl", "skip_bad": True}}).check(stage)
+        assert "mine.jsonl: 1 of 3 rows are left out, which cannot be used; the first: " in caplog.text
+        with pytest.raises(ValueError, match="line 2 is a int"):
+            Course("smoke", **{name: "mine.jsonl"}).check(stage)
+    assert "skip_bad is 'perhaps'; use true or false" in refused(
+        "--sft=mine.jsonl", "--set=conversations.skip_bad=perhaps"
+    )
+
+
 @pytest.mark.parametrize("option", GOOD)
 def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(place, option):
     """Only the last line is wrong."""
@@ -183,6 +273,45 @@ def test_a_mistake_is_found_though_only_a_later_stage_reads_the_file(place):
         course.stage("ppo")
     assert not (place / "runs").exists()
     course.check("sft")
+
+
+LONG = "The Merle carries salt to Lunby. " * 60
+
+
+@pytest.mark.parametrize(
+    ("option", "row"),
+    [
+        ("--sft", {"messages": [{"role": "user", "content": LONG}, TALK["messages"][1]]}),
+        ("--domain", {"messages": [{"role": "user", "content": LONG}, TALK["messages"][1]]}),
+        ("--preferences", {"prompt": LONG, "chosen": "Ada.", "rejected": "Look it up."}),
+    ],
+)
+def test_what_fits_no_model_is_told_before_the_first_model_is_trained(place, option, row):
+    """Whichever stages are asked for, and also where an earlier model is there already."""
+    (place / "mine.jsonl").write_bytes(lines(row) * 4)
+    small = ["--set=corpus.n_documents=60", "--set=corpus.n_validation=10", "--set=base.model.vocab_size=300"]
+    arguments = ["run", "--preset=smoke", *small, *QUICK]
+    told = minillm(*arguments, option, "mine.jsonl")
+    assert told.status == 2 and "the context of 160 tokens" in told.err
+    assert "mine.jsonl" in told.err.splitlines()[-1]
+    assert {path.parent.name.partition("-")[0] for path in place.glob("runs/smoke/*/summary.json")} == {
+        "tokenizer"
+    }
+    assert minillm(*arguments, "--stages=base").status == 0
+    told = minillm(*arguments, option, "mine.jsonl")
+    assert told.status == 2 and "mine.jsonl" in told.err.splitlines()[-1]
+    assert {path.name.partition("-")[0] for path in place.glob("runs/smoke/*") if path.is_dir()} <= {
+        "tokenizer",
+        "base",
+        "tokens",
+    }
+
+
+def test_a_context_too_short_for_the_built_in_tasks_is_told_before_the_first_model(place):
+    small = ["--set=corpus.n_documents=60", "--set=corpus.n_validation=10", "--set=base.model.vocab_size=300"]
+    told = minillm("run", "--preset=smoke", *small, *QUICK, "--set=base.model.context_length=4")
+    assert told.status == 2 and "conversations tasks: none of the 1,000 for train" in told.err
+    assert "base: training" not in told.err
 
 
 def test_a_source_can_have_settings_of_its_own(place, monkeypatch):
@@ -227,9 +356,9 @@ def test_every_command_of_the_page_does_what_it_says(place, monkeypatch):
     for name, *arguments in commands():
         if _names_a_dataset(arguments):
             continue
-        result = minillm(
-            name, *arguments, *(QUICK if name == "run" else ["--max-tokens=4"] if name == "chat" else [])
-        )
+        quick = {"run": QUICK, "chat": ["--max-tokens=4"]}.get(name, [])
+        added = [option for option in quick if option.partition("=")[0] not in {*arguments} - {"--set"}]
+        result = minillm(name, *arguments, *added)
         assert result.status == 0, (name, arguments, result.err)
         ran.add(name)
         if name == "example":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,11 @@ from record_lora import RUNS as RECIPES
 from record_lora import SEEDS
 
 from minillm import recordings
-from minillm.cli import _overrides
 from minillm.course import Course
 from minillm.model.gpt import GPT
 from minillm.model.lora import apply_lora
 from minillm.recordings import recording
+from minillm.settings import overrides
 
 RUNS = recording("ppo")["runs"]
 CURVES = {
@@ -47,10 +47,9 @@ def test_the_flag_gives_the_settings_of_the_run(name):
     run = RUNS[name]
     seed = re.search(r"--seed (\d+)", run["flag"])
     assert (int(seed[1]) if seed else 0) == run["seed"]
-    changes = _overrides(re.findall(r"--set (\S+)", run["flag"])).get("ppo", {})
-    assert changes == run["changes"]
-    settings = Course("cpu", ppo=changes).preset.ppo
-    assert asdict(settings) == asdict(Course("cpu").preset.ppo) | changes
+    told = overrides(re.findall(r"--set (\S+)", run["flag"]))
+    settings = Course("cpu", **told).preset.ppo
+    assert settings == replace(Course("cpu").preset.ppo, **run["changes"])
     assert run["figures"]["iterations"] == settings.iterations, "make recordings: they are of an older preset"
 
 

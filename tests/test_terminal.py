@@ -478,3 +478,10 @@ def test_in_a_real_terminal_ctrl_c_stops_an_answer_and_ctrl_d_ends():
         os.close(terminal_end)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def test_a_context_of_one_token_comes_to_an_end():
+    shape = GPTConfig(TOKENIZER.vocab_size, context_length=1, n_layer=1, n_head=2, d_model=16, d_ff=32)
+    session = TextSession(GPT(shape, torch.Generator().manual_seed(0)).eval(), TOKENIZER, temperature=0)
+    written = list(session.write("abc", 5))
+    assert written and (session.ended or len(session.ids) == 1 + 3 + 5)

@@ -1,4 +1,4 @@
-"""A small Sphinx extension: MathJax from the site itself where it was fetched; figures are not renumbered."""
+"""A small Sphinx extension: API pages, MathJax from the site itself where it was fetched, figures not renumbered."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def keep_own_figure_numbers(app: Any) -> None:
 
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
+    app.setup_extension("api_docstrings")
     app.connect("config-inited", use_vendored_mathjax)
     app.connect("builder-inited", keep_own_figure_numbers, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,8 +10,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -21,13 +27,59 @@ from common import machine, versions  # noqa: E402
 from minillm.artifact import Artifact  # noqa: E402
 from minillm.course import Course  # noqa: E402
 from minillm.files import write_atomic  # noqa: E402
+from minillm.recipes import STAGES  # noqa: E402
+from minillm.recipes import ppo as recipe  # noqa: E402
+from minillm.stages.ppo_run import PPORun  # noqa: E402
+from minillm.stages.rollouts import Rollouts  # noqa: E402
+from minillm.text.chat import END, Message  # noqa: E402
 
 PPO = Course("cpu").preset.ppo
-BROKEN = {
+
+
+class UnmaskedRollouts(Rollouts):
+    """Rollouts whose actions go on into the padding, which therefore may not be cut away."""
+
+    def rows(self, numbers: Tensor | slice) -> UnmaskedRollouts:
+        some = super().rows(numbers)
+        width = max(some.ids.shape[1], 1 + int(self.action_mask[numbers].any(dim=0).nonzero().max()) + 1)
+        return UnmaskedRollouts(
+            self.ids[numbers, :width],
+            self.mask[numbers, :width],
+            self.action_mask[numbers, : width - 1],
+            some.ended,
+            some.order,
+            some.starts,
+        )
+
+
+class PaddingUnmasked(PPORun):
+    """A mistake to look at: padding counts as actions."""
+
+    def sample(self) -> tuple[Rollouts, list[Sequence[Message]]]:
+        rollouts, prompts = super().sample()
+        columns = torch.arange(1, rollouts.ids.shape[1], device=rollouts.ids.device)[None]
+        parts = vars(rollouts) | {"action_mask": columns >= rollouts.starts[:, None]}
+        return UnmaskedRollouts(**parts), prompts
+
+
+class EndTokenIgnored(PPORun):
+    """Another: the end token is no action."""
+
+    def sample(self) -> tuple[Rollouts, list[Sequence[Message]]]:
+        rollouts, prompts = super().sample()
+        ends = rollouts.ids[:, 1:] == self.tokenizer.special_tokens[END]
+        return replace(rollouts, action_mask=rollouts.action_mask & ~ends), prompts
+
+
+BROKEN: dict[str, dict[str, Any]] = {
     "learning rate x 10": {"learning_rate": 10 * PPO.learning_rate},
-    "padding unmasked": {"mask_padding": False},
+    "padding unmasked": {},
     "not whitened": {"whiten": False},
-    "end token ignored": {"end_token": False},
+    "end token ignored": {"missing_end_penalty": 0},
+}
+MISTAKES: dict[str, type[PPORun]] = {
+    "padding unmasked": PaddingUnmasked,
+    "end token ignored": EndTokenIgnored,
 }
 HARDER = {"iterations": 40, "learning_rate": 3e-4}  # far enough to show what the leash is for
 RUNS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -48,8 +100,9 @@ def main() -> None:
     runs = {}
     for name, (seed, changes) in RUNS.items():
         print(name, file=sys.stderr)
-        artifact = Course("cpu", root, seed=seed, ppo=changes).stage("ppo")
-        runs[name] = recorded(artifact, seed, changes)
+        stage = stage_of(name)
+        artifact = Course("cpu", root, seed=seed, **{stage: changes}).stage(stage)
+        runs[name] = recorded(name, artifact, seed, changes)
     content = {
         "command": "make recordings",
         "machine": machine(),
@@ -59,15 +112,25 @@ def main() -> None:
     write_atomic(ROOT / "minillm" / "recordings" / "ppo.json", lines(content))
 
 
-def recorded(artifact: Artifact, seed: int, changes: dict[str, Any]) -> dict[str, Any]:
+def stage_of(name: str) -> str:
+    """The stage that makes a run: `ppo`, or for one with a mistake a stage of its own, which is registered here."""
+    if name not in MISTAKES:
+        return "ppo"
+    stage = f"ppo {name}".replace(" ", "_")
+    STAGES[stage] = replace(recipe.PPO, name=stage, train=partial(recipe.train, run_class=MISTAKES[name]))
+    return stage
+
+
+def recorded(name: str, artifact: Artifact, seed: int, changes: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a run."""
-    settings = [f"--set ppo.{name}={json_value(value)}" for name, value in changes.items()]
+    settings = [f"--set ppo.{setting}={json_value(value)}" for setting, value in changes.items()]
     seeds = [f"--seed {seed}"] if seed else []
+    mistake = [f"{MISTAKES[name].__name__} in tools/record.py"] if name in MISTAKES else []
     metrics = [
-        {name: value for name, value in line.items() if name not in LEFT_OUT} for line in artifact.metrics
+        {key: value for key, value in line.items() if key not in LEFT_OUT} for line in artifact.metrics
     ]
     return {
-        "flag": " ".join(seeds + settings),
+        "flag": " ".join(seeds + settings + mistake),
         "seed": seed,
         "changes": changes,
         "metrics": rounded(metrics),

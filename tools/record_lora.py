@@ -25,7 +25,8 @@ from minillm.evaluate import domain_figures  # noqa: E402
 from minillm.files import write_atomic  # noqa: E402
 from minillm.model.gpt import GPT  # noqa: E402
 from minillm.model.lora import ATTENTION_LAYERS, apply_lora, n_lora_parameters  # noqa: E402
-from minillm.stages.sft import fine_tune  # noqa: E402
+from minillm.stages.sft import answer_losses, change_of_losses, fine_tune  # noqa: E402
+from minillm.train.options import RunOptions  # noqa: E402
 
 SEEDS = (0, 1, 2)
 PRESET = Course("cpu").preset.lora
@@ -68,10 +69,11 @@ def run(
     training = preset.lora.full_training if full else preset.lora.training
     if learning_rate is not None:
         training = replace(training, fit=replace(training.fit, learning_rate=learning_rate))
-    figures = fine_tune(
-        training, model, parent.tokenizer, preset.domain, preset.corpus, None, seed=preset.seed,
-        runtime=course.runtime, progress=False,
-    )  # fmt: skip
+    sources = parent.tokenizer, preset.domain, preset.corpus
+    before = answer_losses(training, model, *sources)
+    options = RunOptions(seed=preset.seed, runtime=course.runtime, progress=False)
+    figures = fine_tune(training, model, *sources, options)
+    figures |= change_of_losses(before, answer_losses(training, model, *sources))
     tested = domain_figures(model, parent.tokenizer, preset.domain.families, TASKS, KNOWN_TASKS)
     return {
         "trained_parameters": model.n_parameters if full else n_lora_parameters(model),

@@ -59,7 +59,7 @@ def answer_prompts(
         raise ValueError(
             f"a prompt has {longest} tokens, the context_length is {context_length}; shorten it so that an answer fits"
         )
-    answers: list[Answer | None] = [None] * len(encoded)
+    answers: dict[int, Answer] = {}
     generator = torch.Generator().manual_seed(seed)
     stop = stop_ids(tokenizer)
     by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
@@ -73,4 +73,4 @@ def answer_prompts(
             ended = len(ids) < min(most, room)
             ids = ids[:room]
             answers[number] = Answer(answer_text(ids, tokenizer), tuple(ids), ended)
-    return answers
+    return [answers[number] for number in range(len(encoded))]

@@ -20,16 +20,35 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 
+from minillm import checks
 from minillm.model.loss import IGNORE_INDEX
+from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["IGNORE_INDEX", "Batch", "PackedDocuments", "TokenDocuments", "plan_rows", "whole_documents"]
+__all__ = [
+    "IGNORE_INDEX",
+    "Batch",
+    "PackedDocuments",
+    "TokenDocuments",
+    "plan_rows",
+    "tokenize",
+    "whole_documents",
+]
 
 PADDING_DOCUMENT = -1
+_ENCODED_AT_ONCE = 2_000  # documents
+
+
+def tokenize(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[int]]:
+    """The token ids of each text, encoded many at a time."""
+    texts = iter(texts)
+    while some := list(islice(texts, _ENCODED_AT_ONCE)):
+        yield from tokenizer.encode_batch(some)
 
 
 @dataclass(frozen=True)
@@ -131,8 +150,7 @@ class TokenDocuments:
             starts, lengths: int64 (segments,). A document that fits is one segment. A longer one becomes
             consecutive pieces: each starts with the last token of the one before, only the last ends in eot.
         """
-        if context_length < 1:
-            raise ValueError(f"context_length is {context_length}; it must be at least 1")
+        checks.whole_number("context_length", context_length, at_least=1)
         predictions = np.diff(self.offsets)
         pieces = -(-predictions // context_length)
         document = np.repeat(np.arange(len(self)), pieces)
@@ -169,7 +187,14 @@ def plan_rows(lengths: Iterable[int], context_length: int) -> list[tuple[tuple[i
     return [(row, n) for rows in open_rows for row, n in sorted(rows.items(), reverse=True) if n > 0]
 
 
-def _place(open_rows: list[Counter], space: int, row: tuple, n_rows: int, length: int, waiting: int) -> int:
+def _place(
+    open_rows: list[Counter[tuple[int, ...]]],
+    space: int,
+    row: tuple[int, ...],
+    n_rows: int,
+    length: int,
+    waiting: int,
+) -> int:
     """Fill up to `n_rows` rows of one kind with segments of one length, row by row; how many still wait."""
     each = space // length
     full_rows = min(n_rows, waiting // each)
@@ -207,8 +232,7 @@ class PackedDocuments:
         rows: int,
         seed: int = 0,
     ):
-        if rows < 1:
-            raise ValueError(f"rows is {rows}; a batch needs at least 1 row")
+        checks.whole_number("rows", rows, at_least=1)
         if not isinstance(token_documents, TokenDocuments):
             token_documents = TokenDocuments(token_documents, end_of_text_id)
         self.documents, self.context_length = token_documents, context_length
@@ -223,10 +247,12 @@ class PackedDocuments:
 
     @property
     def rows_per_epoch(self) -> int:
+        """Rows that hold every document once."""
         return len(self._first_place) - 1
 
     @property
     def batches_per_epoch(self) -> int:
+        """Steps until every document has been seen once."""
         return -(-self.rows_per_epoch // self.rows)
 
     @property

@@ -5,20 +5,24 @@ Like a corpus, a source gives two splits, "train" and "validation", and says in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from minillm.data.corpora import Split
+from minillm import checks
 from minillm.data.hub import HubRows, is_hub_name
-from minillm.data.readers import ROW_SUFFIXES, FileRows, find_files, read_conversations
+from minillm.data.listed import FileRows
+from minillm.data.places import find_files
+from minillm.data.readers import ROW_SUFFIXES, Reading, read_conversations
 from minillm.data.rows import TURNS, parse_conversation
+from minillm.data.source import Source, Split
 from minillm.data.tasks import DOMAINS, PPO_SEED, Tasks
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED
 from minillm.files import sha256_bytes
-from minillm.text.chat import Message
+from minillm.text.chat import Message, render_chat
+from minillm.text.tokenizer import Tokenizer
 
 __all__ = [
     "Conversations",
@@ -26,19 +30,18 @@ __all__ = [
     "HubConversations",
     "HubDomain",
     "TaskConversations",
+    "leaves_room",
     "open_conversations",
     "open_domain",
     "prompt_of",
+    "prompts_of",
 ]
 
 
-class Conversations:
+class Conversations(Source):
     """Conversations for training and, apart from them, for validation."""
 
-    @property
-    def description(self) -> str:
-        """One sentence for the model card: what they are and where they come from."""
-        raise NotImplementedError
+    what: ClassVar[str] = "conversations"
 
     def conversations(self, split: Split) -> Iterator[list[Message]]:
         """The conversations of one split, in a fixed order, each a list of messages."""
@@ -48,16 +51,30 @@ class Conversations:
         """A conversation that waits for an answer, for number 0, 1, 2, ...: what PPO lets the model answer."""
         raise NotImplementedError
 
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides them, as JSON values."""
-        raise NotImplementedError
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        remedy = "give shorter ones, or choose a longer context: --set base.model.context_length=N"
+        splits: tuple[Split, ...] = ("train", "validation")
+        for split in splits:
+            number = 0
+            for number, messages in enumerate(self.conversations(split), start=1):  # noqa: B007 - told if none fits
+                if any(render_chat(messages, tokenizer).loss_mask[1 : context_length + 1]):
+                    break
+            else:
+                raise ValueError(
+                    f"{self.what} {self.name}: none of the {number:,} for {split} has an answer within "
+                    f"the context of {context_length} tokens; {remedy}"
+                )
+        prompts = (prompt for messages in self.conversations("train") for prompt in prompts_of(messages))
+        if not any(leaves_room(prompt, tokenizer, context_length) for prompt in prompts):
+            raise ValueError(
+                f"{self.what} {self.name}: no message of the user's leaves room for an answer within the context of "
+                f"{context_length} tokens; {remedy}"
+            )
 
-    def check(self) -> None:
-        """Find mistakes in files and datasets before anything is trained.
 
-        Raises:
-            ValueError: as when they are read.
-        """
+def leaves_room(prompt: Sequence[Message], tokenizer: Tokenizer, context_length: int) -> bool:
+    """Whether an answer of a token, with its end token, fits after a prompt."""
+    return len(render_chat(prompt, tokenizer, add_generation_prompt=True).ids) < context_length - 1
 
 
 @dataclass(frozen=True)
@@ -71,11 +88,18 @@ class TaskConversations(Conversations):
     seed: int = TRAIN_SEED  # of the training conversations
 
     def __post_init__(self) -> None:
+        if isinstance(self.families, list):  # as JSON gives it
+            object.__setattr__(self, "families", tuple(self.families))
+        checks.tuple_of("families", self.families, str, optional=True)
         for name in ("n_train", "n_validation"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; use a whole number of at least 1")
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.yes_or_no("steps", self.steps)
+        checks.seed("seed", self.seed)
         Tasks("train", self.families)  # refuses unknown families
+
+    @property
+    def name(self) -> str:
+        return "tasks"
 
     @property
     def description(self) -> str:
@@ -93,12 +117,14 @@ class TaskConversations(Conversations):
     def settings(self) -> dict[str, Any]:
         return {
             "tasks": self.n_train,
-            "validation": self.n_validation,
             "families": None if self.families is None else list(self.families),
             "steps": self.steps,
             "seed": self.seed,
             "sample": _task_sample(self.families, self.steps, self.seed),
         }
+
+    def held_out_settings(self) -> dict[str, Any]:
+        return {"validation": self.n_validation}
 
 
 @cache
@@ -110,7 +136,13 @@ def _task_sample(families: tuple[str, ...] | None, steps: bool, seed: int) -> st
 
 def prompt_of(messages: list[Message]) -> list[Message]:
     """A conversation up to the user's last message, which waits for an answer."""
-    return messages[: max(i for i, message in enumerate(messages) if message["role"] == "user") + 1]
+    return prompts_of(messages)[0]
+
+
+def prompts_of(messages: Sequence[Message]) -> list[list[Message]]:
+    """A conversation up to each message of the user's, the latest first: an earlier one fits where a later does not."""
+    asked = [number for number, message in enumerate(messages) if message["role"] == "user"]
+    return [list(messages[: number + 1]) for number in reversed(asked)]
 
 
 class _ListedConversations(Conversations):
@@ -123,7 +155,8 @@ class _ListedConversations(Conversations):
         return iter(self.split(split))
 
     def check(self) -> None:
-        self.split("train")
+        for split in ("train", "validation"):
+            self.split(split)
 
     def prompt(self, number: int) -> list[Message]:
         train = self.split("train")
@@ -132,18 +165,18 @@ class _ListedConversations(Conversations):
 
 @dataclass(frozen=True)
 class FileConversations(FileRows, _ListedConversations):
-    """Conversations in .jsonl files, one a line; see `minillm.data.rows.parse_conversation` for its forms."""
+    """Conversations in files, one a line or row; see `minillm.data.rows.parse_conversation` for its forms."""
 
     what: ClassVar[str] = "conversations"
     example: ClassVar[str] = TURNS
-    validation_share: float = 0.05  # of the conversations, from the end
+    validation_share: float = 0.05  # of the conversations
 
     @property
     def description(self) -> str:
         return f"local conversations: {self.name} ({len(self.rows):,} conversations)"
 
-    def read(self, path: Path) -> Iterator[list[Message]]:
-        return read_conversations(path)
+    def read(self, path: Path, reading: Reading) -> Iterator[list[Message]]:
+        return read_conversations(path, reading)
 
 
 @dataclass(frozen=True)
@@ -172,8 +205,8 @@ class HubDomain(HubConversations):
 
 
 def open_conversations(source: str | Path) -> Conversations:
-    """Conversations by the name that a user gives: "tasks" (the built-in ones), a .jsonl file, a folder or a pattern,
-    or a dataset of the Hub.
+    """Conversations by the name that a user gives: "tasks" (the built-in ones), a file, a folder or a pattern, or
+    a dataset of the Hub.
 
     Raises:
         ValueError: there are no such files.
@@ -202,7 +235,8 @@ def open_domain(source: str | Path) -> Conversations:
 
 def _from_files(source: str, built_in: str) -> FileConversations:
     hint = (
-        'with a JSON object a line, like {"messages": [...]}, a dataset of the Hugging Face Hub (owner/name), '
+        'with a JSON object a line, like {"messages": [...]}, such rows in a .json array or a .parquet file, a dataset '
+        "of the Hugging Face Hub (owner/name), "
         f"or {built_in}"
     )
     return FileConversations(source, find_files(source, ROW_SUFFIXES, "conversations", hint))

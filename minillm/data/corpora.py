@@ -1,7 +1,7 @@
 """Where training text comes from: the micro-world, files on this computer, datasets on the Hugging Face Hub.
 
 A corpus gives the documents (strings) of two splits, "train" and "validation", which never share a
-document: the world draws them from different seeds, and a file keeps its tail for validation. Everything that
+document: the world draws them from different seeds, and of files a part from all over them is held out. Everything that
 decides the documents stands in `settings()`, so that a changed corpus trains a model of its own.
 """
 
@@ -9,55 +9,32 @@ from __future__ import annotations
 
 import glob
 import heapq
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from minillm import checks
+from minillm.data.corpus import Corpus, check_length, check_split
+from minillm.data.file_corpus import FileCorpus
 from minillm.data.hub import is_hub_name, stream_rows
-from minillm.data.readers import PIECE_BYTES, SUFFIXES, is_read_in_pieces, named_files, read_documents
+from minillm.data.naming import key_names
+from minillm.data.places import is_folder, is_there, named_files
+from minillm.data.readers import SUFFIXES, Reading
+from minillm.data.source import Split
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED, Document, World
-from minillm.files import sha256_bytes, sha256_file
+from minillm.files import sha256_bytes
+from minillm.text.chunks import check_text
+from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["Corpus", "FileCorpus", "HubCorpus", "MixedCorpus", "Split", "WorldCorpus", "open_corpus"]
+__all__ = ["Corpus", "FileCorpus", "HubCorpus", "MixedCorpus", "WorldCorpus", "open_corpus"]
 
-Split = Literal["train", "validation"]
 OFFLINE = "the built-in corpus needs no network: --corpus world"
 
-
-class Corpus:
-    """Documents for training and, apart from them, for validation."""
-
-    @property
-    def name(self) -> str:
-        """A short name, such as "world" or the name of a file."""
-        raise NotImplementedError
-
-    @property
-    def description(self) -> str:
-        """One sentence for the model card: what the text is and where it comes from."""
-        raise NotImplementedError
-
-    def documents(self, split: Split) -> Iterator[str]:
-        """The texts of one split, in a fixed order, none of them empty."""
-        raise NotImplementedError
-
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides the documents, as JSON values."""
-        raise NotImplementedError
-
-    def check(self) -> None:
-        """Find mistakes in files before anything is trained.
-
-        Raises:
-            ValueError: as when they are read.
-        """
-
-    def entropy_nats(self) -> float | None:
-        """Surprise of all validation documents under what wrote them (nats, summed); None if unknown."""
-        return None
+_log = logging.getLogger("minillm")
 
 
 @dataclass(frozen=True)
@@ -70,6 +47,7 @@ class WorldCorpus(Corpus):
 
     def __post_init__(self) -> None:
         _check_counts(self)
+        checks.seed("seed", self.seed)
         if self.seed == VALIDATION_SEED:
             raise ValueError(f"seed={self.seed} is the seed of the validation documents; choose another one")
 
@@ -83,7 +61,7 @@ class WorldCorpus(Corpus):
 
     def documents(self, split: Split) -> Iterator[str]:
         held_out = [document.text for document in _validation_documents(self.n_validation)]
-        if _checked(split) == "validation":
+        if check_split(split) == "validation":
             yield from held_out
             return
         known = set(held_out)
@@ -114,91 +92,6 @@ def _world_sample(seed: int) -> str:
 
 
 @dataclass(frozen=True)
-class FileCorpus(Corpus):
-    """Text from files: .txt and .md (a document each), .jsonl and .parquet (a document per line or row).
-
-    The last documents, about `validation_share` of the text, are for validation. Where the border falls into
-    a document that is longer than that share, the document itself is cut at the end of a line.
-    """
-
-    source: str  # as the user wrote it
-    paths: tuple[Path, ...]  # the files, in order
-    validation_share: float = 0.05  # of the characters, from the end
-    max_validation: int = 250_000  # characters
-    text_key: str = "text"  # key or column that holds the text
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.validation_share < 1.0:
-            raise ValueError(
-                f"validation_share={self.validation_share} is not allowed; use a number between 0 and 1"
-            )
-
-    @property
-    def name(self) -> str:
-        return Path(self.source).name or str(self.source)
-
-    @property
-    def description(self) -> str:
-        files = "1 file" if len(self.paths) == 1 else f"{len(self.paths):,} files"
-        return f"local text: {self.name} ({files}, {sum(self._sizes):,} characters)"
-
-    @cached_property
-    def _sizes(self) -> list[int]:
-        """Characters of each document."""
-        sizes = [len(text) for text in self._all()]
-        if not sizes:
-            raise ValueError(
-                f"corpus {self.source} holds no text; give a file with at least a few thousand words"
-            )
-        return sizes
-
-    def check(self) -> None:
-        _ = self._sizes  # which are those of all texts
-
-    def _all(self) -> Iterator[str]:
-        for path in self.paths:
-            yield from read_documents(path, self.text_key)
-
-    def documents(self, split: Split) -> Iterator[str]:
-        train = _checked(split) == "train"
-        held_out = max(1, min(int(sum(self._sizes) * self.validation_share), self.max_validation))
-        border = sum(self._sizes) - held_out
-        end = 0
-        for text, size in zip(self._all(), self._sizes, strict=True):
-            start, end = end, end + size
-            if end <= border:
-                first, last = text, ""
-            elif start >= border or size <= held_out:
-                first, last = "", text
-            else:
-                cut = _line_end(text, border - start)
-                first, last = text[:cut], text[cut:]
-            if part := first if train else last:
-                yield part
-
-    @cached_property
-    def _checksums(self) -> list[str]:
-        return [sha256_file(path) for path in self.paths]
-
-    def settings(self) -> dict[str, Any]:
-        settings = {
-            "files": self._checksums,
-            "share": self.validation_share,
-            "max_validation": self.max_validation,
-            "key": self.text_key,
-        }
-        return settings | ({"pieces": PIECE_BYTES} if any(map(is_read_in_pieces, self.paths)) else {})
-
-
-def _line_end(text: str, border: int) -> int:
-    """The last end of a line (else of a word) before `border`, so that no word is cut."""
-    for mark in ("\n", " "):
-        if (found := text.rfind(mark, 0, border)) > 0:
-            return found + 1
-    return border
-
-
-@dataclass(frozen=True)
 class HubCorpus(Corpus):
     """A dataset of the Hugging Face Hub, streamed: its first documents are for validation."""
 
@@ -208,9 +101,15 @@ class HubCorpus(Corpus):
     config: str | None = None  # the dataset's configuration, where it has several
     revision: str | None = None  # a commit or tag; None is the newest
     text_key: str = "text"  # column that holds the text
+    skip_bad: bool = False  # whether rows that are refused are left out
 
     def __post_init__(self) -> None:
         _check_counts(self)
+        checks.text("dataset", self.dataset)
+        checks.yes_or_no("skip_bad", self.skip_bad)
+        checks.text("text_key", self.text_key)
+        for name in ("config", "revision"):
+            checks.text(name, getattr(self, name), optional=True)
 
     @property
     def name(self) -> str:
@@ -222,10 +121,11 @@ class HubCorpus(Corpus):
         return f"the first {self.n_documents:,} documents of {self.dataset} on the Hugging Face Hub{config}"
 
     def documents(self, split: Split) -> Iterator[str]:
-        train = _checked(split) == "train"
-        texts = islice(self._texts(), self.n_validation + self.n_documents if train else self.n_validation)
+        train = check_split(split) == "train"
+        reading = Reading(self.skip_bad)
+        wanted = self.n_validation + self.n_documents if train else self.n_validation
         number = 0
-        for number, text in enumerate(texts, start=1):
+        for number, text in enumerate(islice(self._texts(reading), wanted), start=1):
             if not train or number > self.n_validation:
                 yield text
         if train and number <= self.n_validation:
@@ -233,24 +133,48 @@ class HubCorpus(Corpus):
                 f"corpus {self.dataset} has {number:,} documents, and the first {self.n_validation:,} are for "
                 "validation; choose a smaller number: --set corpus.n_validation=N"
             )
+        if train and reading.n_bad:
+            _log.warning("%s", reading.told("corpus", self.dataset, number))
 
-    def _texts(self) -> Iterator[str]:
+    @cached_property
+    def _begins(self) -> bool:
+        """Whether there is a document; its row is checked."""
+        return next(self.documents("validation"), None) is not None
+
+    def check(self) -> None:
+        if not self._begins:
+            raise ValueError(f"corpus {self.dataset} holds no text; {OFFLINE}")
+
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        check_length(self, tokenizer, context_length)
+
+    def _texts(self, reading: Reading) -> Iterator[str]:
         rows = stream_rows(self.dataset, "corpus", OFFLINE, self.config, self.revision)
         for number, row in enumerate(rows, start=1):
-            where = f"corpus {self.dataset}, row {number}"
-            if self.text_key not in row:
-                raise ValueError(
-                    f"{where}: there is no column {self.text_key!r}, only {', '.join(row)}; name the one with the "
-                    f"text: --set corpus.text_key=NAME; {OFFLINE}"
-                )
-            text = row[self.text_key]
-            if not isinstance(text, (str, type(None))):
-                raise ValueError(
-                    f"{where}: {self.text_key!r} is a {type(text).__name__}, not text; name another column: "
-                    "--set corpus.text_key=NAME"
-                )
-            if text and text.strip():
+            text = row.get(self.text_key)
+            if mistake := self._mistake(row):
+                reading.refuse(f"corpus {self.dataset}, row {number}: {mistake}")
+            elif text and text.strip():
                 yield text
+
+    def _mistake(self, row: Mapping[str, Any]) -> str | None:
+        """What is wrong with a row, and the remedy."""
+        if self.text_key not in row:
+            return (
+                f"there is no column {self.text_key!r}, only {key_names(row)}; name the one with the text: "
+                f"--set corpus.text_key=NAME; {OFFLINE}"
+            )
+        text = row[self.text_key]
+        if not isinstance(text, (str, type(None))):
+            return (
+                f"{self.text_key!r} is a {type(text).__name__}, not text; name another column: "
+                "--set corpus.text_key=NAME"
+            )
+        try:
+            check_text(text or "")
+        except ValueError as error:
+            return f"{self.text_key!r} cannot be encoded: {error}; or leave out such rows: --set corpus.skip_bad=true"
+        return None
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -260,6 +184,7 @@ class HubCorpus(Corpus):
             "documents": self.n_documents,
             "validation": self.n_validation,
             "key": self.text_key,
+            **({"skip_bad": True} if self.skip_bad else {}),
         }
 
 
@@ -267,9 +192,10 @@ class HubCorpus(Corpus):
 class MixedCorpus(Corpus):
     """Several corpora, interleaved so that each beginning of the mix holds them in their proportions."""
 
-    parts: tuple[WorldCorpus | HubCorpus, ...] = field(default_factory=tuple)
+    parts: tuple[WorldCorpus | HubCorpus, ...] = field(default_factory=tuple)  # what is mixed
 
     def __post_init__(self) -> None:
+        checks.tuple_of("parts", self.parts, WorldCorpus, HubCorpus)
         if not self.parts:
             raise ValueError("a mixed corpus needs at least one part")
 
@@ -282,7 +208,7 @@ class MixedCorpus(Corpus):
         return "; ".join(part.description for part in self.parts)
 
     def documents(self, split: Split) -> Iterator[str]:
-        train = _checked(split) == "train"
+        train = check_split(split) == "train"
         sizes = [part.n_documents if train else part.n_validation for part in self.parts]
         streams = [_with_progress(part.documents(split), sizes[i], i) for i, part in enumerate(self.parts)]
         yield from (text for _, _, text in heapq.merge(*streams))
@@ -306,14 +232,14 @@ def open_corpus(source: str | Path) -> Corpus:
         return WorldCorpus()
     if is_hub_name(source):
         return HubCorpus(source)
-    path, kinds = Path(source).expanduser(), ", ".join(SUFFIXES)
-    if not path.exists() and not glob.has_magic(source):
+    kinds = ", ".join(SUFFIXES)
+    if not is_there(source) and not glob.has_magic(source):
         raise ValueError(
             f"corpus {source!r} is not there; give a file, a folder or a pattern of {kinds}, "
             "a dataset of the Hugging Face Hub (owner/name), or world"
         )
     paths = named_files(source)
-    if path.is_dir():
+    if is_folder(source):
         paths = [path for path in paths if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise ValueError(f"corpus {source!r} has no files of the kinds {kinds}")
@@ -325,14 +251,4 @@ def open_corpus(source: str | Path) -> Corpus:
 
 def _check_counts(corpus: WorldCorpus | HubCorpus) -> None:
     for name in ("n_documents", "n_validation"):
-        value = getattr(corpus, name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} is {value!r}; use a whole number of documents")
-        if value < 1:
-            raise ValueError(f"{name} is {value}, which is too small; use 1 or more documents")
-
-
-def _checked(split: str) -> str:
-    if split not in ("train", "validation"):
-        raise ValueError(f"split is {split!r}; allowed are 'train' and 'validation'")
-    return split
+        checks.whole_number(name, getattr(corpus, name), at_least=1)

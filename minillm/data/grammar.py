@@ -7,13 +7,13 @@ the text does not show would make the entropy floor too high.
 
 Templates are ordinary sentences with two kinds of marks:
 
-``[sun|rain|fog]``
+`[sun|rain|fog]`
     one of the alternatives, all equally likely; an alternative may be empty and may contain further marks.
-``{hero}``, ``{thing.a}``, ``{hero.pet.name}``
+`{hero}`, `{thing.a}`, `{hero.pet.name}`
     a slot of the scene, drawn when it is first mentioned and the same ever after, followed by attributes of what
     was drawn.
 
-A template may end in `` // `` and facts, as in ``{hero} gave the {thing} to {friend}. // has friend thing``: what the
+A template may end in `//` and facts, as in `{hero} gave the {thing} to {friend}. // has friend thing`: what the
 sentence makes true, with the slots' values in the slots' places.
 """
 
@@ -23,7 +23,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 __all__ = ["Draws", "Fact", "RandomDraws", "Scene", "ScriptedDraws", "Word", "enumerate_derivations"]
 
@@ -45,7 +45,7 @@ class Word(str):
 
 
 class Fact(NamedTuple):
-    """Something that a document makes true of its world, such as ``Fact("has", "Ada", "kite")``."""
+    """Something that a document makes true of its world, such as `Fact("has", "Ada", "kite")`."""
 
     relation: str
     subject: str
@@ -148,7 +148,7 @@ class Scene:
     Args:
         draws: where every choice comes from.
         pools: for each slot name (without a trailing number) what it may be. Slots that share one pool object never
-            take the same value, so ``{hero}`` and ``{friend}`` are two people.
+            take the same value, so `{hero}` and `{friend}` are two people.
         fresh: slots that are drawn anew each time they are mentioned, for words that say nothing of the scene.
     """
 
@@ -200,7 +200,7 @@ class Scene:
         """Return one sentence or paragraph for each of `beats`, joined; empty ones are left out."""
         return between.join(filter(None, (self.say(beat) for beat in beats)))
 
-    def _write(self, parts: tuple) -> str:
+    def _write(self, parts: _Parts) -> str:
         out = []
         for part in parts:
             if isinstance(part, str):
@@ -218,8 +218,12 @@ class Scene:
         return value
 
 
-class _Slot(tuple):
+class _Slot(tuple[str, ...]):
     """The dotted path of a slot."""
+
+
+_Part: TypeAlias = "str | _Slot | list[_Parts]"  # of a template: text, a slot, or alternatives
+_Parts: TypeAlias = tuple[_Part, ...]
 
 
 def _capital(match: re.Match[str]) -> str:
@@ -233,7 +237,7 @@ def _mix(state: int) -> int:
 
 
 @cache
-def _parse(template: str) -> tuple[tuple, tuple]:
+def _parse(template: str) -> tuple[_Parts, tuple[tuple[str, _Slot, _Slot], ...]]:
     """Split a template into its parts (text, alternatives, slots) and its facts."""
     text, _, notes = template.partition(" // ")
     parts, rest = _parse_sequence(text, 0, top=True)
@@ -246,11 +250,11 @@ def _parse(template: str) -> tuple[tuple, tuple]:
     return parts, tuple(facts)
 
 
-def _parse_sequence(text: str, at: int, *, top: bool = False) -> tuple[tuple, int]:
-    parts: list[Any] = []
+def _parse_sequence(text: str, at: int, *, top: bool = False) -> tuple[_Parts, int]:
+    parts: list[_Part] = []
     while at < len(text):
         if text[at] == "[":
-            options = []
+            options: list[_Parts] = []
             while text[at] in "[|":
                 option, at = _parse_sequence(text, at + 1)
                 options.append(option)

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any, ClassVar
 
-from minillm.data.readers import SUFFIXES
+from minillm import checks
+from minillm.data.listed import HELD_OUT, ListedRows
+from minillm.data.places import is_there
+from minillm.data.readers import Reading
 
 __all__ = ["HubRows", "is_hub_name", "stream_rows"]
 
 _log = logging.getLogger("minillm")
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_FILE = re.compile(
+    r".*\.(?![vV]?\d)[^./-]{2,8}|.*\.7z"
+)  # ends as a file's name: .csv, .docx, and not .5 or .v1
 _INSTALL = "python -m pip install datasets"
+_REACH_SECONDS = 5.0  # so long the Hub may take to say that it is there; it is asked twice
 
 
 def is_hub_name(source: str) -> bool:
     """Whether a user's word is the name of a dataset (owner/name) and not that of a file or folder.
 
-    >>> is_hub_name("owner/tales"), is_hub_name("texts/tales.txt"), is_hub_name("tales")
-    (True, False, False)
+    >>> is_hub_name("owner/tales"), is_hub_name("owner/tales-2.5"), is_hub_name("texts/tales.csv"), is_hub_name("tales")
+    (True, True, False, False)
     """
-    path = Path(source).expanduser()
-    return bool(_NAME.fullmatch(source)) and path.suffix.lower() not in SUFFIXES and not path.exists()
+    return bool(_NAME.fullmatch(source)) and not _FILE.fullmatch(source) and not is_there(source)
 
 
 def stream_rows(
@@ -58,6 +64,7 @@ def stream_rows(
         ) from None
     _log.info("%s: reading %s from the Hugging Face Hub", what, dataset)
     try:
+        _reach(datasets, dataset, revision)
         yield from datasets.load_dataset(dataset, config, split=split, streaming=True, revision=revision)
     except Exception as error:  # datasets, its HTTP client and its readers each raise their own kinds
         reason = (str(error).strip() or "no reason given").split("\n")[0]
@@ -67,9 +74,38 @@ def stream_rows(
         ) from error
 
 
+def _reach(datasets: Any, dataset: str, revision: str | None) -> None:
+    """Ask the Hub for a dataset, so that a wrong name or a missing network is known at once.
+
+    `datasets` alone tries for half a minute. What the Hub itself answers is left to it, except that there is no such
+    dataset.
+
+    Raises:
+        Exception: of the HTTP client's own kinds.
+    """
+    endpoint = getattr(getattr(datasets, "config", None), "HF_ENDPOINT", None)
+    if endpoint is None or is_there(dataset):
+        return
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    for last in (False, True):
+        try:
+            HfApi(endpoint=endpoint).dataset_info(dataset, revision=revision, timeout=_REACH_SECONDS)
+            return
+        except (RepositoryNotFoundError, OfflineModeIsEnabled):
+            raise
+        except HfHubHTTPError:
+            return
+        except Exception:  # of the HTTP client: no route, no name, no answer in time
+            if last:
+                raise
+            time.sleep(0.5)
+
+
 @dataclass(frozen=True)
-class HubRows:
-    """The first rows of a dataset, of which the very first are for validation.
+class HubRows(ListedRows):
+    """The first rows of a dataset, of which a part that is spread over them is for validation.
 
     Where the dataset ends before `n_validation` and `n_train` rows are read, no more than a tenth is for validation.
 
@@ -91,11 +127,12 @@ class HubRows:
 
     def __post_init__(self) -> None:
         for name in ("n_train", "n_validation"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; use a whole number of at least 1")
-        if not isinstance(self.skip_bad, bool):
-            raise TypeError(f"skip_bad is {self.skip_bad!r}; use true or false")
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.text("dataset", self.dataset)
+        checks.yes_or_no("skip_bad", self.skip_bad)
+        checks.text("dataset_split", self.dataset_split)
+        for name in ("config", "revision"):
+            checks.text(name, getattr(self, name), optional=True)
 
     @staticmethod
     def parse(row: Mapping[str, Any]) -> Any:
@@ -109,34 +146,39 @@ class HubRows:
 
     @cached_property
     def rows(self) -> list[Any]:
-        """What the rows hold, those for validation first."""
-        rows = list(islice(self._parsed(), self.n_validation + self.n_train))
+        """What the rows hold, in order."""
+        reading = Reading(self.skip_bad)
+        rows = list(islice(self._parsed(reading), self.n_validation + self.n_train))
         if len(rows) < 2:
+            left_out = f" that can be used ({reading.first_bad})" if reading.n_bad else ""
             raise ValueError(
-                f"{self.what} {self.dataset}: there are {len(rows)} rows; at least 2 are needed, one to train on and "
-                "one to validate"
+                f"{self.what} {self.dataset}: there are {len(rows)} rows{left_out}; at least 2 are needed, one to "
+                "train on and one to validate"
             )
+        if reading.n_bad:
+            _log.warning("%s", reading.told(self.what, self.dataset, len(rows)))
         return rows
 
-    def _parsed(self) -> Iterator[Any]:
+    def _parsed(self, reading: Reading) -> Iterator[Any]:
         stream = stream_rows(
             self.dataset, self.what, self.offline, self.config, self.revision, self.dataset_split
         )
         for number, row in enumerate(stream, start=1):
             try:
-                yield self.parse(row)
+                parsed = self.parse(row)
             except (TypeError, ValueError) as error:
-                if not self.skip_bad:
-                    raise ValueError(
-                        f"{self.what} {self.dataset}, row {number}: {error}; or leave out such rows: "
-                        f"--set {self.setting}.skip_bad=true"
-                    ) from None
+                reading.refuse(
+                    f"{self.what} {self.dataset}, row {number}: {error}; or leave out such rows: "
+                    f"--set {self.setting}.skip_bad=true"
+                )
+            else:
+                yield parsed
 
-    def split(self, split: str) -> list[Any]:
-        """The items of one split, "train" or "validation"."""
-        whole = len(self.rows) == self.n_validation + self.n_train
-        held_out = self.n_validation if whole else min(self.n_validation, max(1, len(self.rows) // 10))
-        return self.rows[held_out:] if split == "train" else self.rows[:held_out]
+    @property
+    def held_out_share(self) -> float:
+        n = len(self.rows)
+        whole = n == self.n_validation + self.n_train
+        return (self.n_validation if whole else min(self.n_validation, max(1, n // 10))) / n
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides them, as JSON values."""
@@ -148,4 +190,5 @@ class HubRows:
             "rows": self.n_train,
             "validation": self.n_validation,
             "skip_bad": self.skip_bad,
+            "held_out": HELD_OUT,
         }

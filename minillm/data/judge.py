@@ -29,28 +29,18 @@ followed by an untrue remark about something else.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from minillm.data.families import USUAL, Family, every_family
+from minillm.data.families.base import USUAL_LENGTHS
 from minillm.data.phrases import KIND_ENDINGS, KIND_OFFERS, RUDE
-from minillm.data.tasks import Task
-from minillm.data.village import NUMBERS, PEOPLE
-from minillm.data.wording import (
-    FRIENDLY,
-    GLUE,
-    RUDENESS,
-    VERBS,
-    Reading,
-    denies,
-    said,
-    says,
-    words_of,
-)
+from minillm.data.task_types import Task
+from minillm.data.wording import FRIENDLY, GLUE, RUDENESS, VERBS, Reading, says, words_of
 
-__all__ = ["WEIGHTS", "Judge", "Verdict", "noisy_ranking"]
+__all__ = ["WEIGHTS", "Judge", "Verdict", "noisy_ranking", "verify"]
 
 WEIGHTS = {
     "correct": 0.40,
@@ -63,24 +53,10 @@ WEIGHTS = {
 }
 NO_ANSWER_SHARE = 0.1  # of the sum of the parts is left for what is no answer
 
-# (fewest, most) words of a good answer; a brief one has at most `_BRIEF_EXTRA` words more than what it must contain.
-_LENGTHS = {
-    "story": (35, 120),
-    "arithmetic": (3, 25),
-    "greeting": (3, 20),
-    "strangers": (5, 25),
-    "refusal": (5, 25),
-}
-_USUAL_LENGTH = (3, 20)
-_BRIEF, _BRIEF_EXTRA = 5, 2
+_BRIEF, _BRIEF_EXTRA = 5, 2  # words that a brief answer may have, and those beside what it must contain
 _ENDLESS = 5  # times the most words of a good answer
 _LOOP_WORDS, _LOOP_SHARE = 5, 0.25  # of so many words, so few are different ones
-_STORY_SENTENCES = 4
-_GUESSES = 3  # so many rival answers at once are no answer
 _LONG_ENOUGH = 6  # words of which a sentence can be made without a verb that the judge knows
-_RESULT = re.compile(
-    rf"(?:answer is|it is|there are|\bor|^|\. )\s*\b({'|'.join(NUMBERS)})\b(?! (?:plus|minus)\b)"
-)
 
 
 @dataclass(frozen=True)
@@ -110,6 +86,9 @@ class Verdict:
 class Judge:
     """Scores answers to tasks; see the module's rubric.
 
+    What is particular to a family (when a sum is right, what makes a story), the family says itself:
+    :class:`~minillm.data.families.base.Family`. A task of a family that is not registered is judged in the usual way.
+
     >>> from minillm.data.tasks import Task
     >>> task = Task("world", (("user", "What is the capital of Peru?"),), "Lima.", ("Lima",), ("Rome", "Paris"))
     >>> [round(Judge()(task, answer).score, 2) for answer in ("The capital of Peru is Lima.", "Rome.", "")]
@@ -124,80 +103,50 @@ class Judge:
             answer: the text of the answer.
             ended: whether the model ended it; False where it was cut off.
         """
-        reading = Reading(task, answer)
+        family = every_family().get(task.family, USUAL)
+        reading = family.read(task, answer)
         if not reading.words:
             return Verdict(dict.fromkeys(WEIGHTS, 0.0), "empty")
-        fewest, most = _lengths(task)
+        fewest, most = _lengths(family, task)
         n_words = len(reading.words)
         parts = {
-            "correct": _correct(reading),
-            "follows": _follows(reading),
-            "honest": float(task.family != "strangers" or not reading.rivals),
-            "kind": _kind(reading),
+            "correct": family.correct(reading),
+            "follows": _follows(family, reading, most),
+            "honest": family.honest(reading),
+            "kind": _kind(family, reading),
             "complete": _complete(reading, ended),
-            "varied": _varied(reading),
+            "varied": _varied(family, reading),
             "length": min(1.0, n_words / fewest, most / n_words),
         }
-        return Verdict(parts, _fault(reading, most))
+        return Verdict(parts, _fault(family, reading, most))
 
 
 # -- the parts of the rubric ------------------------------------------------------------------------------------------
 
 
-def _lengths(task: Task) -> tuple[int, int]:
+def _lengths(family: Family, task: Task) -> tuple[int, int]:
+    """The fewest and the most words of a good answer."""
     if task.wanted == "curt":
         return 1, sum(len(words_of(key)) for key in task.keys) + _BRIEF_EXTRA
-    return _LENGTHS.get(task.family, _USUAL_LENGTH)
+    return family.lengths
 
 
-def _correct(reading: Reading) -> float:
-    """The share of the keys that are said; 0 with a rival answer."""
-    task = reading.task
-    if task.family == "arithmetic":
-        return float(_numbers(" ".join(reading.own))[-1:] == list(task.keys))
-    if reading.rivals:
-        return 0.0
-    share = len(reading.keys) / len(task.keys)
-    if task.family == "story":
-        return share * min(1.0, len(reading.sentences) / _STORY_SENTENCES)
-    if task.family == "greeting":
-        return _greets(reading, share)
-    return share
-
-
-def _greets(reading: Reading, share: float) -> float:
-    """Whoever says their name is greeted by it; half for a greeting without it, or the name alone."""
-    task = reading.task
-    names = {str(person) for person in PEOPLE}
-    if not set(task.keys) <= names:
-        return share
-    if said(sorted(names - set(task.keys)), reading.own):
-        return 0.0
-    return (share + says(reading.answer, "hello")) / 2
-
-
-def _numbers(text: str) -> list[str]:
-    return [word for word in words_of(text) if word in NUMBERS]
-
-
-def _follows(reading: Reading) -> float:
-    wanted = reading.task.wanted
-    if reading.task.family == "story":
-        return min(1.0, len(reading.sentences) / _STORY_SENTENCES)
+def _follows(family: Family, reading: Reading, most: int) -> float:
+    form, wanted = family.form(reading), reading.task.wanted
+    if form is not None:
+        return form
     if wanted == "curt":
-        return float(len(reading.words) <= max(_BRIEF, _lengths(reading.task)[1]))
+        return float(len(reading.words) <= max(_BRIEF, most))
     if wanted == "full":
         return float(_is_whole(reading))
     if wanted == "kind":
-        return float(_kind(reading) == 1.0)
+        return float(_kind(family, reading) == 1.0)
     return 1.0
 
 
-def _kind(reading: Reading) -> float:
+def _kind(family: Family, reading: Reading) -> float:
     lower = reading.answer.lower()
-    # People in a story may call each other fools.
-    addressed = reading.sentences[0].lower() if reading.task.family == "story" else lower
-    if RUDENESS.search(addressed) or any(remark.lower() in lower for remark in RUDE):
+    if RUDENESS.search(family.addressed(reading).lower()) or any(remark.lower() in lower for remark in RUDE):
         return 0.0
     endings = (*KIND_ENDINGS, *KIND_OFFERS)
     return 1.0 if FRIENDLY.search(lower) or any(ending.lower() in lower for ending in endings) else 0.5
@@ -222,7 +171,7 @@ def _complete(reading: Reading, ended: bool) -> float:
     return 1.0 if begins and (_is_whole(reading) or reading.task.wanted == "curt") else 0.5
 
 
-def _varied(reading: Reading) -> float:
+def _varied(family: Family, reading: Reading) -> float:
     """1 less twice the share of sentences that are said again, are a second kind ending, or beside the matter."""
     seen: set[str] = set()
     superfluous, endings = 0, 0
@@ -230,7 +179,7 @@ def _varied(reading: Reading) -> float:
         plain = " ".join(words_of(sentence))
         endings += sentence in KIND_ENDINGS
         again = plain in seen or (sentence in KIND_ENDINGS and endings > 1)
-        beside = reading.task.family not in ("story", "greeting") and reading.is_beside_the_matter(sentence)
+        beside = not family.may_wander and reading.is_beside_the_matter(sentence)
         superfluous += again or (beside and len(reading.sentences) > 1)
         seen.add(plain)
     return max(0.0, 1.0 - 2.0 * superfluous / len(reading.sentences))
@@ -239,10 +188,10 @@ def _varied(reading: Reading) -> float:
 # -- no answer at all -------------------------------------------------------------------------------------------------
 
 
-def _fault(reading: Reading, most: int) -> str:
+def _fault(family: Family, reading: Reading, most: int) -> str:
     """Why a text with words in it is no answer, or ""."""
     words = reading.words
-    if len(words) > _ENDLESS * max(most, _USUAL_LENGTH[1]):
+    if len(words) > _ENDLESS * max(most, USUAL_LENGTHS[1]):
         return "endless"
     if len(words) >= _LOOP_WORDS and len(set(words)) <= _LOOP_SHARE * len(words):
         return "loop"
@@ -254,7 +203,7 @@ def _fault(reading: Reading, most: int) -> str:
             return "empty"
     if _is_heap(reading):
         return "heap"
-    return "contradiction" if _contradicts_itself(reading) else ""
+    return "contradiction" if family.contradicts_itself(reading) else ""
 
 
 def _is_heap(reading: Reading) -> bool:
@@ -268,13 +217,23 @@ def _is_heap(reading: Reading) -> bool:
     return len(words) > 3 and glue < 0.2 * len(words)
 
 
-def _contradicts_itself(reading: Reading) -> bool:
-    task = reading.task
-    if task.family == "arithmetic":
-        return len(set(_RESULT.findall(" ".join(reading.own).lower()))) > 1
-    if reading.rivals and (reading.keys or len(reading.rivals) >= _GUESSES):
-        return True
-    return any(denies(sentence, key) for key in reading.keys for sentence in reading.own)
+def verify(task: Task, answer: str) -> bool:
+    """Whether an answer is right, by the marking of its family: what a program can reward.
+
+    Raises:
+        ValueError: the task is of a family whose right answers leave room for taste.
+
+    >>> task = Task("world", (("user", "What is the capital of Peru?"),), "Lima.", ("Lima",), ("Rome", "Paris"))
+    >>> verify(task, "It is Lima."), verify(task, "It is Rome.")
+    (True, False)
+    """
+    families = every_family()
+    if task.family not in families or not families[task.family].verifiable:
+        verifiable = ", ".join(name for name, family in families.items() if family.verifiable)
+        raise ValueError(
+            f"family={task.family!r} cannot be verified by a program; take tasks of {verifiable}"
+        )
+    return Judge()(task, answer).is_correct
 
 
 def noisy_ranking(scores: Sequence[float], generator: torch.Generator, noise: float = 0.1) -> list[int]:

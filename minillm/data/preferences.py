@@ -6,31 +6,33 @@ off, are left out before they are compared: who ranks two equal texts, or a text
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import combinations
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
+from minillm import checks
 from minillm.data.answers import Answer, answer_prompts
-from minillm.data.corpora import Split
+from minillm.data.comparisons import Comparison
+from minillm.data.conversations import leaves_room
 from minillm.data.hub import HubRows, is_hub_name
-from minillm.data.judge import Judge, Verdict, noisy_ranking
-from minillm.data.readers import ROW_SUFFIXES, FileRows, find_files, read_comparisons
+from minillm.data.judge import Judge, noisy_ranking
+from minillm.data.listed import FileRows
+from minillm.data.places import find_files
+from minillm.data.readers import ROW_SUFFIXES, Reading, read_comparisons
 from minillm.data.rows import PAIR, parse_comparison
+from minillm.data.source import Source, Split
 from minillm.data.tasks import PREFERENCE_SEED, PREFERENCE_TEST_SEED, Task, Tasks
-from minillm.files import write_atomic
 from minillm.model.gpt import GPT
-from minillm.text.chat import Message, render_chat
+from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
 
 __all__ = [
-    "Comparison",
+    "Counts",
     "FilePreferences",
     "HubPreferences",
     "Preferences",
@@ -38,47 +40,10 @@ __all__ = [
     "clean",
     "compare_answers",
     "open_preferences",
-    "write_comparisons",
 ]
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """Ranked answers to one prompt.
-
-    Attributes:
-        prompt: the conversation up to and with the user's message.
-        answers: the texts.
-        ranks: of each answer, 0 for the best; equal ranks express no preference.
-        gold: the judge's score of each (0-1), from which the ranks were drawn with noise; empty where unknown.
-        verdicts: the judge's verdicts; empty where unknown.
-        family: of the task; "" where unknown.
-    """
-
-    prompt: tuple[Message, ...]
-    answers: tuple[str, ...]
-    ranks: tuple[int, ...]
-    gold: tuple[float, ...] = ()
-    verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
-    family: str = ""
-
-    @property
-    def n_pairs(self) -> int:
-        """Pairs with a preference."""
-        return sum(one != other for one, other in combinations(self.ranks, 2))
-
-    def only(self, numbers: Sequence[int]) -> Comparison:
-        """The comparison of some of the answers."""
-        parts = {
-            name: tuple(values[number] for number in numbers)
-            for name in ("answers", "ranks", "gold", "verdicts")
-            if (values := getattr(self, name))
-        }
-        return replace(self, **parts)
-
-    def conversation(self, number: int) -> list[Message]:
-        """The prompt with one of the answers."""
-        return [*self.prompt, {"role": "assistant", "content": self.answers[number]}]
+Counts = dict[str, int]
+"""Numbers of `pairs` of answers, and of those left out for being `identical` or `truncated`."""
 
 
 def compare_answers(
@@ -135,13 +100,8 @@ def clean(answers: Sequence[Answer], counts: dict[str, int]) -> list[int]:
     return sorted(kept)
 
 
-class Preferences:
+class Preferences(Source):
     """Comparisons for training and, apart from them, for the test."""
-
-    @property
-    def description(self) -> str:
-        """One sentence for the model card: what they are and where they come from."""
-        raise NotImplementedError
 
     def comparisons(
         self, split: Split, model: GPT, tokenizer: Tokenizer
@@ -154,17 +114,6 @@ class Preferences:
             tokenizer: the model's.
         """
         raise NotImplementedError
-
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides them beside the model, as JSON values."""
-        raise NotImplementedError
-
-    def check(self) -> None:
-        """Find mistakes in files and datasets before anything is trained.
-
-        Raises:
-            ValueError: as when they are read.
-        """
 
 
 @dataclass(frozen=True)
@@ -186,15 +135,10 @@ class SampledPreferences(Preferences):
 
     def __post_init__(self) -> None:
         for name, least in (("n_train", 1), ("n_validation", 1), ("answers", 2), ("max_new_tokens", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}; use a whole number of at least {least}")
-        if not self.temperature > 0:
-            raise ValueError(
-                f"temperature is {self.temperature}; use a number above 0, or all answers to a prompt are the same"
-            )
-        if self.noise < 0:
-            raise ValueError(f"noise is {self.noise}; use 0 (none) or a positive number")
+            checks.whole_number(name, getattr(self, name), at_least=least)
+        checks.number("temperature", self.temperature, above=0)  # at 0 all answers to a prompt are the same
+        checks.number("noise", self.noise, at_least=0)
+        checks.seed("seed", self.seed)
 
     @property
     def description(self) -> str:
@@ -206,13 +150,8 @@ class SampledPreferences(Preferences):
     def comparisons(
         self, split: Split, model: GPT, tokenizer: Tokenizer
     ) -> tuple[list[Comparison], dict[str, int]]:
-        train = split == "train"
-        source = Tasks("train" if train else "test")
-        stream = source.tasks(
-            self.n_train if train else self.n_validation, PREFERENCE_SEED if train else PREFERENCE_TEST_SEED
-        )
-        limit = model.config.context_length - 1
-        tasks = [task for task in stream if _prompt_length(task, tokenizer) < limit]
+        train, stream = split == "train", self._tasks(split)
+        tasks = [task for task in stream if leaves_room(task.prompt, tokenizer, model.config.context_length)]
         prompts = [task.prompt for task in tasks for _ in range(self.answers)]
         texts = answer_prompts(
             model, tokenizer, prompts, self.max_new_tokens, self.temperature, seed=2 * self.seed + train
@@ -220,18 +159,35 @@ class SampledPreferences(Preferences):
         grouped = [texts[first : first + self.answers] for first in range(0, len(texts), self.answers)]
         return compare_answers(tasks, grouped, self.noise, seed=2 * self.seed + train)
 
+    def _tasks(self, split: Split) -> Iterator[Task]:
+        """What is asked."""
+        if split == "train":
+            return Tasks("train").tasks(self.n_train, PREFERENCE_SEED)
+        return Tasks("test").tasks(self.n_validation, PREFERENCE_TEST_SEED)
+
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        splits: tuple[Split, ...] = ("train", "validation")
+        for split in splits:
+            if not any(leaves_room(task.prompt, tokenizer, context_length) for task in self._tasks(split)):
+                raise ValueError(
+                    f"preferences judge: none of the prompts for {split} leaves room for an answer within the context "
+                    f"of {context_length} tokens; choose a longer context: --set base.model.context_length=N"
+                )
+
     def settings(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "n_validation"}
 
-
-def _prompt_length(task: Task, tokenizer: Tokenizer) -> int:
-    return len(render_chat(task.prompt, tokenizer, add_generation_prompt=True).ids)
+    def held_out_settings(self) -> dict[str, Any]:
+        return {"n_validation": self.n_validation}
 
 
 class _ListedPreferences(Preferences):
     """Comparisons of which `split` gives a list; the model and its answers play no part."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """A short name for messages."""
+        raise NotImplementedError
 
     def split(self, split: str) -> list[Comparison]:
         raise NotImplementedError
@@ -256,21 +212,53 @@ class _ListedPreferences(Preferences):
                     "the better and the worse answer are the same text; give pairs that differ"
                 )
 
+    def check_fits(self, tokenizer: Tokenizer, context_length: int) -> None:
+        for split in ("train", "validation"):
+            kept, _ = self.comparisons(split, None, None)
+            if not any(_fits(one, tokenizer, context_length) for one in kept):
+                raise ValueError(
+                    f"preferences {self.name}: none of the {len(kept):,} comparisons for {split} fits the context of "
+                    f"{context_length} tokens; give shorter prompts and answers, or choose a longer context: "
+                    "--set base.model.context_length=N"
+                )
+
+
+def _fits(one: Comparison, tokenizer: Tokenizer, context_length: int) -> bool:
+    """Whether the prompt fits with each of the answers."""
+    lengths = (
+        len(render_chat(one.conversation(number), tokenizer).ids) for number in range(len(one.answers))
+    )
+    return all(length <= context_length for length in lengths)
+
+
+def _unjudged(row: Mapping[str, Any]) -> Comparison:
+    """A comparison of somebody's own: what may stand under `gold` and `family` there is not our judge's."""
+    return Comparison(row["prompt"], row["answers"], row["ranks"])
+
+
+def _likeness(one: Comparison) -> tuple[str, str]:
+    """Comparisons are alike if they have the same prompt, or at least if they are the same."""
+    return repr(one.prompt), repr(one)
+
 
 @dataclass(frozen=True)
 class FilePreferences(FileRows, _ListedPreferences):
-    """Comparisons in .jsonl files, one a line; see `minillm.data.rows.parse_comparison` for its forms."""
+    """Comparisons in files, one a line or row; see `minillm.data.rows.parse_comparison` for its forms."""
 
     what: ClassVar[str] = "comparisons"
     example: ClassVar[str] = PAIR
-    validation_share: float = 0.1  # of the comparisons, from the end
+    validation_share: float = 0.1  # of the comparisons
 
     @property
     def description(self) -> str:
         return f"local preferences: {self.name} ({len(self.rows):,} comparisons)"
 
-    def read(self, path: Path) -> Iterator[Comparison]:
-        return (Comparison(**row) for row in read_comparisons(path))
+    @staticmethod
+    def likeness(row: Comparison) -> tuple[str, ...]:
+        return _likeness(row)
+
+    def read(self, path: Path, reading: Reading) -> Iterator[Comparison]:
+        return map(_unjudged, read_comparisons(path, reading))
 
 
 @dataclass(frozen=True)
@@ -287,13 +275,17 @@ class HubPreferences(HubRows, _ListedPreferences):
         return f"{len(self.rows):,} comparisons of {self.dataset} on the Hugging Face Hub"
 
     @staticmethod
+    def likeness(row: Comparison) -> tuple[str, ...]:
+        return _likeness(row)
+
+    @staticmethod
     def parse(row: Mapping[str, Any]) -> Comparison:
-        return Comparison(**parse_comparison(row))
+        return _unjudged(parse_comparison(row))
 
 
 def open_preferences(source: str | Path) -> Preferences:
-    """Preferences by the name that a user gives: "judge" (the built-in ones), a .jsonl file, a folder or a pattern, or
-    a dataset of the Hub.
+    """Preferences by the name that a user gives: "judge" (the built-in ones), a file, a folder or a pattern, or a
+    dataset of the Hub.
 
     Raises:
         ValueError: there are no such files.
@@ -304,21 +296,7 @@ def open_preferences(source: str | Path) -> Preferences:
     if is_hub_name(source):
         return HubPreferences(source)
     hint = (
-        f"with a JSON object a line, like {PAIR}, a dataset of the Hugging Face Hub (owner/name), "
-        "or judge, the built-in ones"
+        f"with a JSON object a line, like {PAIR}, such rows in a .json array or a .parquet file, a dataset of the "
+        "Hugging Face Hub (owner/name), or judge, the built-in ones"
     )
     return FilePreferences(source, find_files(source, ROW_SUFFIXES, "preferences", hint))
-
-
-def write_comparisons(path: Path, comparisons: Sequence[Comparison]) -> None:
-    """Write comparisons as JSON lines that `read_comparisons` reads."""
-    rows: Iterator[dict[str, Any]] = (
-        {
-            "prompt": list(comparison.prompt),
-            "answers": list(comparison.answers),
-            "ranks": list(comparison.ranks),
-            **({"gold": list(comparison.gold), "family": comparison.family} if comparison.gold else {}),
-        }
-        for comparison in comparisons
-    )
-    write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

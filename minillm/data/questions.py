@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, TypeVar
+
+from minillm.data.task_types import TaskSplit
 
 __all__ = [
     "AGAIN",
@@ -18,23 +20,22 @@ __all__ = [
     "WORLD_RELATIONS",
     "Halves",
     "Relation",
-    "Split",
     "Templates",
 ]
 
-Split = Literal["train", "test"]
+Item = TypeVar("Item")
 Templates = Sequence[str]
 TEST_EVERY = 4  # every fourth entity and pattern is kept for the test
 
 
 @dataclass(frozen=True)
-class Halves:
-    """Templates for training, and others for the test."""
+class Halves(Generic[Item]):
+    """Templates (or groups of them) for training, and others for the test."""
 
-    train: Templates
-    test: Templates
+    train: Sequence[Item]  # for training
+    test: Sequence[Item]  # for the test alone
 
-    def __getitem__(self, split: Split) -> Templates:
+    def __getitem__(self, split: TaskSplit) -> Sequence[Item]:
         return self.train if split == "train" else self.test
 
 
@@ -82,14 +83,14 @@ class Relation:
     """
 
     phrase: str
-    own: Halves
+    own: Halves[str]
     short: str
     full: Templates
     key: str
     again: str = ""
 
     @property
-    def questions(self) -> Halves:
+    def questions(self) -> Halves[str]:
         """All ways to ask. Every relation keeps other patterns for the test."""
         first = sum(map(ord, self.phrase)) % TEST_EVERY
         made = [pattern.replace("{it}", self.phrase) for pattern in _PATTERNS]
@@ -196,7 +197,7 @@ PEOPLE_RELATIONS = (
     ),
 )
 
-# Questions about the wide world; the slots are those of a subject of `minillm.data.tasks`.
+# Questions about the wide world; `minillm.data.families.world` fills their slots.
 WORLD_RELATIONS = {
     "sound": Relation(
         "the sound of {animal.a}",

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import glob
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from minillm.data.naming import key_names, one_of
+from minillm.data.parquet import parquet_rows, parquet_texts
+from minillm.data.places import find_files, named_files
 from minillm.data.rows import (
+    ALPACA,
+    COMPARISON_COLUMNS,
     COMPARISON_KEYS,
+    CONVERSATION_COLUMNS,
     CONVERSATION_KEYS,
     PAIR,
     TURNS,
-    key_names,
     parse_comparison,
     parse_conversation,
 )
-from minillm.files import sha256_file
 from minillm.text.chat import Message
+from minillm.text.chunks import check_text
+from minillm.text.tokenizer import END_OF_TEXT
 
 __all__ = [
     "PIECE_BYTES",
     "ROW_SUFFIXES",
     "SUFFIXES",
-    "FileRows",
+    "Reading",
     "find_files",
     "is_read_in_pieces",
     "named_files",
@@ -35,115 +40,254 @@ __all__ = [
     "read_documents",
 ]
 
-SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
-ROW_SUFFIXES = (".jsonl",)  # of conversations and comparisons
+SUFFIXES = (".txt", ".md", ".jsonl", ".parquet", ".json")  # of a corpus
+ROW_SUFFIXES = (".jsonl", ".json", ".parquet")  # of conversations and comparisons
+_ARRAY_ADVICE = "; name a file that is one JSON array .json"
 _WHOLE_BYTES, PIECE_BYTES = 4 << 20, 1 << 20  # a longer text file is read in such pieces
+_MARK = END_OF_TEXT  # between the stories of some .txt files
+_OTHER_MARKS = {  # that of UTF-32 begins like that of UTF-16
+    (b"\xff\xfe\0\0", b"\0\0\xfe\xff"): "UTF-32",
+    (b"\xff\xfe", b"\xfe\xff"): "UTF-16",
+}
+_WINDOWS = re.compile("[\udc80-\udc9f]")  # bytes that are letters in windows-1252 and nothing in ISO-8859-1
+
+Place = tuple[str, Any]  # where a row stands, with the row, or the ValueError that it cannot be read
 
 
-def named_files(source: str) -> list[Path]:
-    """The files, of any kind, that a user means by the name of a file, a folder or a pattern; perhaps none."""
-    path = Path(source).expanduser()
-    if path.is_dir():
-        found = path.rglob("*")
-    else:
-        found = [path] if path.exists() else map(Path, glob.glob(str(path), recursive=True))
-    return sorted(path for path in found if path.is_file())
+@dataclass
+class Reading:
+    """What is noticed while files are read.
 
-
-def find_files(source: str, suffixes: Sequence[str], what: str, hint: str) -> tuple[Path, ...]:
-    """The files of some kinds that a user means by the name of a file, a folder or a pattern.
-
-    Args:
-        source: as the user wrote it.
-        suffixes: of the files that can be read.
-        what: is looked for, for the message.
-        hint: what to give instead, for the message.
-    Raises:
-        ValueError: there are no such files.
+    Attributes:
+        skip_bad: whether rows that cannot be used are left out instead of refused.
+        n_bad: rows that were left out.
+        first_bad: why the first of them was.
+        n_marks: end-of-text marks at which texts were split.
     """
-    paths = tuple(path for path in named_files(source) if path.suffix.lower() in suffixes)
-    if not paths:
-        kinds = " or ".join(suffixes)
-        raise ValueError(
-            f"{what} {source!r}: no {kinds} file is there; give a file, folder or pattern of files {hint}"
+
+    skip_bad: bool = False
+    n_bad: int = 0
+    first_bad: str = ""
+    n_marks: int = 0
+
+    def refuse(self, message: str) -> None:
+        """Leave a row out, or raise ValueError."""
+        if not self.skip_bad:
+            raise ValueError(message)
+        self.n_bad += 1
+        self.first_bad = self.first_bad or message
+
+    def told(self, what: str, source: str, n_good: int) -> str:
+        """What was left out, in one line."""
+        return (
+            f"{what} {source}: {self.n_bad:,} of {self.n_bad + n_good:,} rows are left out, which cannot be used; "
+            f"the first: {self.first_bad}"
         )
-    return paths
 
 
-@dataclass(frozen=True)
-class FileRows:
-    """What .jsonl files hold, an item a line; the last ones, at least one, are for validation.
-
-    Raises:
-        ValueError: a share that is not between 0 and 1; when they are read, fewer than two items.
-    """
-
-    what: ClassVar[str] = "items"  # the lines are, for messages
-    example: ClassVar[str] = "{...}"  # of a line, for messages
-    source: str  # as the user wrote it
-    paths: tuple[Path, ...] = ()  # the files, in order
-    validation_share: float = 0.05  # of the items, from the end
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.validation_share < 1.0:
-            raise ValueError(
-                f"validation_share={self.validation_share} is not allowed; use a number between 0 and 1"
-            )
-
-    def read(self, path: Path) -> Iterator[Any]:
-        """The items of one file."""
-        raise NotImplementedError
-
-    @property
-    def name(self) -> str:
-        """The last part of the source."""
-        return Path(self.source).name
-
-    @cached_property
-    def rows(self) -> list[Any]:
-        """The items of all files, in order."""
-        rows = [row for path in self.paths for row in self.read(path)]
-        if not rows:
-            raise ValueError(f"{self.source} is empty; write {self.what}, one a line, such as {self.example}")
-        if len(rows) < 2:
-            raise ValueError(
-                f"{self.source} holds {len(rows)} {self.what}; give at least 2, one to train on and one to validate"
-            )
-        return rows
-
-    def split(self, split: str) -> list[Any]:
-        """The items of one split, "train" or "validation"."""
-        held_out = max(1, round(len(self.rows) * self.validation_share))
-        return self.rows[:-held_out] if split == "train" else self.rows[-held_out:]
-
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides them, as JSON values."""
-        return {"files": [sha256_file(path) for path in self.paths], "share": self.validation_share}
-
-
-def read_documents(path: Path, text_key: str) -> Iterator[str]:
+def read_documents(path: Path, text_key: str, reading: Reading | None = None) -> Iterator[str]:
     """The documents of one file that hold more than white space.
 
     Args:
         path: of a kind among `SUFFIXES`; .txt and .md are one document, or, where they are larger than 4 MB, pieces of
-            about 1 MB that end with a line; .jsonl and .parquet hold one per line or row.
+            about 1 MB that end with a line; a .txt file ends a document at each mark `<|endoftext|>`; the others hold
+            one per line, row or element, where null is none.
         text_key: key or column that holds the text.
+        reading: what to do with bad rows, and what was noticed.
     Raises:
-        ValueError: the file is binary, not UTF-8, or lacks the key; the message names the place.
+        ValueError: the file is binary, not UTF-8, or lacks the key, or no tokenizer can take the text; the message
+            names the place.
     """
+    reading = reading or Reading()
     suffix = path.suffix.lower()
-    if suffix == ".jsonl":
-        texts = _read_jsonl(path, text_key)
-    elif suffix == ".parquet":
-        texts = _read_parquet(path, text_key)
+    if suffix in ROW_SUFFIXES:
+        texts = _row_texts(path, text_key, reading)
     else:
         texts = _read_text(path)
+        texts = _between_marks(texts, reading) if suffix == ".txt" else texts
     yield from (text for text in texts if text.strip())
 
 
 def is_read_in_pieces(path: Path) -> bool:
     """Whether a file is a text so long that it is several documents."""
     return path.suffix.lower() in (".txt", ".md") and path.stat().st_size > _WHOLE_BYTES
+
+
+def read_conversations(path: Path, reading: Reading | None = None) -> Iterator[list[Message]]:
+    """The conversations of a .jsonl, .json or .parquet file, in the forms that `parse_conversation` reads.
+
+    Raises:
+        ValueError: the file is binary, not UTF-8 or not JSON, or a row is no conversation; the message names it.
+    """
+    reading = reading or Reading()
+    rows = _rows(path, CONVERSATION_KEYS, CONVERSATION_COLUMNS, TURNS, reading, also=(ALPACA,))
+    return _parsed(path, rows, parse_conversation, reading)
+
+
+def read_comparisons(path: Path, reading: Reading | None = None) -> Iterator[dict[str, Any]]:
+    """The comparisons of a .jsonl, .json or .parquet file, as the fields of a `Comparison`; see `parse_comparison`.
+
+    Raises:
+        ValueError: the file is binary, not UTF-8 or not JSON, or a row is no comparison; the message names it.
+    """
+    reading = reading or Reading()
+    rows = _rows(path, COMPARISON_KEYS, COMPARISON_COLUMNS, PAIR, reading)
+    return _parsed(path, rows, parse_comparison, reading)
+
+
+def _parsed(
+    path: Path, rows: Iterator[Place], parse: Callable[[dict[str, Any]], Any], reading: Reading
+) -> Iterator[Any]:
+    for place, row in rows:
+        try:
+            parsed = parse(row)
+        except (TypeError, ValueError) as error:
+            reading.refuse(f"{path}, {place}: {error}")
+        else:
+            yield parsed
+
+
+def _row_texts(path: Path, key: str, reading: Reading) -> Iterator[str]:
+    example = f'{{"{key}": "..."}}'
+    if path.suffix.lower() == ".parquet":
+        rows = _checked(parquet_texts(path, key), reading)
+    else:
+        rows = ((place, row[key]) for place, row in _rows(path, (key,), (key,), example, reading))
+    for place, text in rows:
+        if text is None:
+            continue
+        if not isinstance(text, str):
+            kind = type(text).__name__
+            reading.refuse(
+                f"{path}, {place}: {key!r} is a {kind}; each line must be a JSON object such as {example}"
+            )
+            continue
+        try:
+            check_text(text)
+        except ValueError as error:
+            reading.refuse(f"{path}, {place}: {key!r} cannot be encoded: {error}")
+        else:
+            yield text
+
+
+def _checked(rows: Iterator[Place], reading: Reading) -> Iterator[Place]:
+    for place, row in rows:
+        if isinstance(row, ValueError):
+            reading.refuse(str(row))
+        else:
+            yield place, row
+
+
+def _rows(
+    path: Path,
+    keys: Sequence[str],
+    columns: Sequence[str],
+    example: str,
+    reading: Reading,
+    also: Sequence[str] = (),
+) -> Iterator[Place]:
+    """The place and the content of every row; each is an object with one of the keys, or of those that count also."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        yield from _checked(parquet_rows(path, columns, (*keys, *also)), reading)
+        return
+    array = suffix == ".json" and _begins_array(path)
+    expected = f"each {'element' if array else 'line'} must be a JSON object such as {example}"
+    for place, row in _checked((_array if array else _lines)(path, expected), reading):
+        if not isinstance(row, dict):
+            array_here = isinstance(row, list) and place == "line 1" and suffix == ".jsonl"
+            advice = _ARRAY_ADVICE if array_here else ""
+            reading.refuse(f"{path}, {place} is a {type(row).__name__}; {expected}{advice}")
+        elif not any(key in row for key in (*keys, *also)):
+            names = key_names(row) or "none"
+            reading.refuse(f"{path}, {place} has no key {one_of(keys)}, only {names}; {expected}")
+        else:
+            yield place, row
+
+
+def _lines(path: Path, expected: str) -> Iterator[Place]:
+    """The JSON of every line that is not empty; lines end with LF, CRLF or CR."""
+    offset, number = 0, 0
+    with open(path, "rb") as file:
+        for ended in file:
+            for raw in ended.removesuffix(b"\n").removesuffix(b"\r").split(b"\r"):
+                number += 1
+                yield from _line(path, raw, offset, number, expected)
+                offset += len(raw) + 1
+            offset += ended.endswith(b"\r\n")
+
+
+def _line(path: Path, raw: bytes, offset: int, number: int, expected: str) -> Iterator[Place]:
+    place = f"line {number}"
+    try:
+        line = _decode(path, raw, offset, number).strip()
+    except ValueError as error:
+        yield place, error
+        return
+    if line:
+        try:
+            yield place, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield place, _no_json(path, number, error, expected + _advice(path, number, line))
+
+
+def _advice(path: Path, number: int, line: str) -> str:
+    if path.suffix.lower() == ".json":
+        return "; or write one array of them"
+    return _ARRAY_ADVICE if number == 1 and line.startswith("[") else ""
+
+
+def _no_json(path: Path, line: int, error: Exception, expected: str) -> ValueError:
+    """The error that a line is no JSON; beside bad JSON there may be a huge number, or deep nesting."""
+    reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+    return ValueError(f"{path}, line {line} is not JSON ({reason}); {expected}")
+
+
+def _begins_array(path: Path) -> bool:
+    with open(path, "rb") as file:
+        while (chunk := file.read(1024)) and not (chunk := chunk.removeprefix(b"\xef\xbb\xbf").strip()):
+            pass
+    return chunk.startswith(b"[")
+
+
+def _array(path: Path, expected: str) -> Iterator[Place]:
+    """The elements of a JSON array, each with the line where it begins."""
+    text = _decode(path, path.read_bytes())
+    decoder, line, counted, number = json.JSONDecoder(), 1, 0, 0
+    at = _next(text, _next(text, 0) + 1)
+    while number or text[at : at + 1] != "]":
+        line, counted = line + text.count("\n", counted, at), at
+        try:
+            row, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            where = error.lineno if isinstance(error, json.JSONDecodeError) else line
+            raise _no_json(path, where, error, expected) from None
+        yield f"line {line}", row
+        number, at = number + 1, _next(text, end)
+        if text[at : at + 1] != ",":
+            break
+        at = _next(text, at + 1)
+    closed = text[at : at + 1] == "]"
+    if not closed or (at := _next(text, at + 1)) < len(text):
+        wrong = json.JSONDecodeError("Extra data" if closed else "Expecting ',' or ']'", text, at)
+        raise _no_json(path, wrong.lineno, wrong, expected)
+
+
+def _next(text: str, at: int) -> int:
+    """Where the next character stands that is no white space."""
+    while text[at : at + 1] in (" ", "\t", "\n", "\r"):
+        at += 1
+    return at
+
+
+def _between_marks(pieces: Iterator[str], reading: Reading) -> Iterator[str]:
+    """Texts split where a mark ends a document."""
+    for piece in pieces:
+        if _MARK not in piece:
+            yield piece
+            continue
+        reading.n_marks += piece.count(_MARK)
+        yield from (text.strip("\n") for text in piece.split(_MARK))
 
 
 def _read_text(path: Path) -> Iterator[str]:
@@ -161,10 +305,10 @@ def _read_text(path: Path) -> Iterator[str]:
 
 
 def _piece_end(raw: bytes) -> int:
-    """Where a piece of UTF-8 text is cut: after its last line, else its last space, else its last whole character."""
-    for mark in (b"\n", b" "):
+    """Where a piece of UTF-8 text is cut: after its last mark, line, or space, else its last whole character."""
+    for mark in (_MARK.encode(), b"\n", b" "):
         if (found := raw.rfind(mark)) >= 0:
-            return found + 1
+            return found + len(mark)
     end = len(raw) - 1
     while end > len(raw) - 4 and raw[end] & 0b1100_0000 == 0b1000_0000:
         end -= 1
@@ -173,8 +317,11 @@ def _piece_end(raw: bytes) -> int:
 
 def _decode(path: Path, raw: bytes, offset: int = 0, line: int = 1) -> str:
     """Text of UTF-8 bytes that begin at byte `offset`, in line `line`, of the file; line ends become \\n."""
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(f"{path} is UTF-16, not UTF-8; save it as UTF-8: iconv -f UTF-16 -t UTF-8 IN > OUT")
+    for marks, name in _OTHER_MARKS.items():
+        if raw.startswith(marks):
+            raise ValueError(
+                f"{path} is {name}, not UTF-8; save it as UTF-8: iconv -f {name} -t UTF-8 IN > OUT"
+            )
     if (found := raw.find(b"\0")) >= 0:
         raise ValueError(
             f"{path} is a binary file (zero byte at offset {offset + found}); "
@@ -184,98 +331,11 @@ def _decode(path: Path, raw: bytes, offset: int = 0, line: int = 1) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line += raw.count(b"\n", 0, error.start)
+        windows = _WINDOWS.search(raw.decode("utf-8", "surrogateescape"))
         raise ValueError(
-            f"{path} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {offset + error.start}, "
-            f"line {line}; convert text in another encoding: iconv -f ISO-8859-1 -t UTF-8 IN > OUT"
+            f"{path} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {offset + error.start}, line {line}; "
+            "convert text in another encoding: "
+            f"iconv -f {'WINDOWS-1252' if windows else 'ISO-8859-1'} -t UTF-8 IN > OUT"
         ) from None
-    return text.removeprefix("\ufeff").replace("\r\n", "\n")
-
-
-def read_conversations(path: Path) -> Iterator[list[Message]]:
-    """The conversations of a .jsonl file, one a line, in the forms that `parse_conversation` reads.
-
-    Raises:
-        ValueError: the file is binary, not UTF-8 or not JSON lines, or a line is no conversation; the message names it.
-    """
-    return _parsed(path, CONVERSATION_KEYS, TURNS, parse_conversation)
-
-
-def read_comparisons(path: Path) -> Iterator[dict[str, Any]]:
-    """The comparisons of a .jsonl file, one a line, as the fields of a `Comparison`; see `parse_comparison`.
-
-    Raises:
-        ValueError: the file is binary, not UTF-8 or not JSON lines, or a line is no comparison; the message names it.
-    """
-    return _parsed(path, COMPARISON_KEYS, PAIR, parse_comparison)
-
-
-def _parsed(
-    path: Path, keys: Sequence[str], example: str, parse: Callable[[dict[str, Any]], Any]
-) -> Iterator[Any]:
-    for number, row in _json_rows(path, keys, example):
-        try:
-            yield parse(row)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-
-
-def _read_jsonl(path: Path, text_key: str) -> Iterator[str]:
-    example = f'{{"{text_key}": "..."}}'
-    for number, row in _json_rows(path, (text_key,), example):
-        if not isinstance(row[text_key], str):
-            kind = type(row[text_key]).__name__
-            raise ValueError(
-                f"{path}, line {number}: {text_key!r} is a {kind}; each line must be a JSON object such as {example}"
-            )
-        yield row[text_key]
-
-
-def _json_rows(path: Path, keys: Sequence[str], example: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The number and the JSON object of every line that is not empty; each has one of the keys."""
-    expected = f"each line must be a JSON object such as {example}"
-    offset = 0
-    with open(path, "rb") as file:
-        for number, raw in enumerate(file, start=1):
-            line = _decode(path, raw, offset, number).strip()
-            offset += len(raw)
-            if not line:
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:  # beside bad JSON: a huge number, deep nesting
-                reason = (
-                    f"{error.msg}, column {error.colno}"
-                    if isinstance(error, json.JSONDecodeError)
-                    else str(error)
-                )
-                raise ValueError(f"{path}, line {number} is not JSON ({reason}); {expected}") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, line {number} is a {type(row).__name__}; {expected}")
-            if not any(key in row for key in keys):
-                names = key_names(row) or "none"
-                wanted = " or ".join(filter(None, (", ".join(map(repr, keys[:-1])), repr(keys[-1]))))
-                raise ValueError(f"{path}, line {number} has no key {wanted}, only {names}; {expected}")
-            yield number, row
-
-
-def _read_parquet(path: Path, text_key: str) -> Iterator[str]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ValueError(f"{path} needs the package `pyarrow`: python -m pip install pyarrow") from None
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if text_key not in file.schema_arrow.names:
-                names = ", ".join(file.schema_arrow.names)
-                raise ValueError(
-                    f"{path} has no column {text_key!r}, only {names}; rename the column with the text"
-                )
-            kind = file.schema_arrow.field(text_key).type
-            if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
-                raise ValueError(f"{path}: column {text_key!r} holds {kind}, not text; convert it to strings")
-            for rows in file.iter_batches(columns=[text_key]):
-                yield from (text for text in rows.column(0).to_pylist() if text is not None)
-    except pyarrow.ArrowException as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(f"{path} is damaged or not a parquet file ({reason}); restore it") from error
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    return text if "\n" in text else text.replace("\r", "\n")  # as old Macs end lines

@@ -5,6 +5,8 @@ Each function writes one kind of document from a :class:`~minillm.data.grammar.S
 
 from __future__ import annotations
 
+from typing import Any
+
 from minillm.data.grammar import Scene
 from minillm.data.stories import CLOSINGS, OPENINGS, PLOTS, TITLES
 from minillm.data.village import DAYS, NUMBERS
@@ -30,7 +32,7 @@ def _plot(scene: Scene) -> str:
 # -- reading: a passage made up on the spot, and questions that only the passage answers --------------------------
 
 # Each row: the passage, then pairs of a question and its answer.
-PASSAGES = (
+PASSAGES: tuple[tuple[Any, ...], ...] = (
     (
         "{hero} has {adj.a} {thing}. {friend} has {adj2.a} {thing2}. // has hero thing; has friend thing2",
         ("Who has the {thing}?", "{hero}"),
@@ -297,7 +299,7 @@ RHYMES = (
 
 def rhyme(scene: Scene) -> str:
     """Two rhyming couplets, each from lines that end alike."""
-    lines = []
+    lines: list[str] = []
     for _ in range(2):
         group = scene.draws.choose([group for group in RHYMES if not lines or lines[0] not in group])
         first = scene.draws.choose(group)

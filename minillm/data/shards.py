@@ -24,11 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
-from tqdm import tqdm
 
 from minillm.data.batches import TokenDocuments
-from minillm.files import read_json, remove, sha256_bytes, sha256_file, write_atomic, write_json
+from minillm.files import locked, read_json, remove, sha256_bytes, sha256_file, write_atomic, write_json
+from minillm.progress import progress_bar
 from minillm.text.chunks import text_batches
 from minillm.text.tokenizer import Tokenizer
 
@@ -60,7 +59,8 @@ class Concatenated:
     @property
     def dtype(self) -> np.dtype:
         """That of the parts."""
-        return self.parts[0].dtype
+        dtype: np.dtype = self.parts[0].dtype
+        return dtype
 
     def __getitem__(self, span: slice) -> np.ndarray:
         """The elements from `span.start` to before `span.stop`, both from 0 to the length."""
@@ -103,11 +103,16 @@ def write_shards(
     folder = Path(folder)
     workers = workers or min(8, os.cpu_count() or 1)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(folder.name + ".lock")):
+    with locked(folder):
         good = _good_shards(folder)
         if _complete(folder, good, tokenizer):
             return
-        facts = list(_written(texts, tokenizer, folder, workers, block_characters, good, progress))
+        try:
+            facts = list(_written(texts, tokenizer, folder, workers, block_characters, good, progress))
+        except KeyboardInterrupt as stop:
+            kept = f"shards that are whole stay in {folder}: run the same command again to go on"
+            stop.args = stop.args or (f"stopped while tokenizing; {kept}",)
+            raise
         if not facts:
             raise ValueError("there are no documents to train on; give a corpus with at least one document")
         index = {
@@ -132,7 +137,7 @@ def open_shards(folder: str | Path, end_of_text_id: int) -> TokenDocuments:
     folder = Path(folder)
     index = _index(folder)
     files = [_tokens_file(folder, number) for number in range(index["shards"] if index else 0)]
-    if not files or not all(file.is_file() and file.stat().st_size for file in files):
+    if index is None or not all(file.is_file() and file.stat().st_size for file in files):
         raise ValueError(f"the tokens in {folder} are not complete; run the same command again to write them")
     _mapped.cache_clear()  # a file may have been written again since
     shards = [_Shard(file, f"<u{index['bytes_per_id']}") for file in files]
@@ -179,8 +184,8 @@ def _written(
     progress: bool,
 ) -> Iterator[dict[str, Any]]:
     """The facts of each shard, in order, as they are written or found."""
-    waiting: deque[tuple[int, Future]] = deque()
-    bar = tqdm(unit="B", unit_scale=True, desc="tokenizing", disable=not progress)
+    waiting: deque[tuple[int, Future[dict[str, Any]]]] = deque()
+    bar = progress_bar(progress, unit="B", unit_scale=True, desc="tokenizing")
     with ThreadPoolExecutor(workers) as pool, bar:
 
         def next_one() -> dict[str, Any]:
@@ -193,7 +198,7 @@ def _written(
             for number, block in enumerate(text_batches(texts, block_characters)):
                 source = _source(block, tokenizer)
                 if number in good and good[number].get("source") == source:
-                    future: Future = Future()
+                    future: Future[dict[str, Any]] = Future()
                     future.set_result(good[number])
                 else:
                     future = pool.submit(_write_shard, block, source, tokenizer, folder, number)

@@ -11,14 +11,12 @@ A task is a pure function of its split, a seed and an index, as the documents of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minillm.data import phrases
-from minillm.data.families import FAMILIES, Draft, pools
+from minillm.data.families import DOMAINS, FAMILIES, Family, every_family, pools
 from minillm.data.grammar import RandomDraws, Scene
-from minillm.data.helpdesk import DOMAINS
-from minillm.data.questions import Split
+from minillm.data.task_types import Draft, Task, TaskSplit
 from minillm.data.world import FRESH, TEST_SEED, TRAIN_SEED
 
 if TYPE_CHECKING:
@@ -42,48 +40,6 @@ TASKS_PER_FAMILY = 100  # that the models of every stage are tested on
 STYLES = {"full": 50, "kind": 25, "curt": 15, "flawed": 10}  # parts of the sum in the training data
 _SYSTEM_IN = 8  # one conversation in so many has a system message
 _EARLIER = {"0": 82, "1": 10, "2": 5, "3": 3}  # exchanges before the task, in parts of the sum
-# Families whose answers a system message can style, and those that come up earlier in a longer conversation.
-_OBEYS = ("village", "world", "reading", "sentiment", "same")
-_EVERY_FAMILY = FAMILIES | {name: family for domain in DOMAINS.values() for name, family in domain.items()}
-_OPENERS = ("greeting", "village", "world", "strangers", "refusal", "arithmetic")
-
-
-@dataclass(frozen=True)
-class Task:
-    """A prompt, a reference answer, and what an answer is judged by.
-
-    Attributes:
-        family: which kind of task it is, one of `FAMILIES` or of a domain.
-        messages: the conversation up to and with the user's prompt, as (role, content) pairs.
-        answer: the reference answer, in `style`.
-        keys: what a right answer contains, every one of them (compared without case).
-        rivals: what it does not contain: the answers to other questions of the kind.
-        style: of the answer: "full", "kind", "curt" or "flawed".
-        wanted: the style that the system message asks for; "" without one.
-    """
-
-    family: str
-    messages: tuple[tuple[str, str], ...]
-    answer: str
-    keys: tuple[str, ...]
-    rivals: tuple[str, ...] = ()
-    style: str = "full"
-    wanted: str = ""
-
-    @property
-    def prompt(self) -> list[dict[str, str]]:
-        """The conversation up to and with the user's prompt, in the usual `messages` format."""
-        return [{"role": role, "content": content} for role, content in self.messages]
-
-    @property
-    def question(self) -> str:
-        """The user's last message."""
-        return self.messages[-1][1]
-
-    @property
-    def conversation(self) -> list[dict[str, str]]:
-        """The prompt and the reference answer, in the usual `messages` format."""
-        return [*self.prompt, {"role": "assistant", "content": self.answer}]
 
 
 class Tasks:
@@ -93,7 +49,7 @@ class Tasks:
         split: "train" or "test".
         families: write only these families, in the same proportions to one another; by default all of `FAMILIES`.
             Those of a domain (`DOMAINS["help desk"]`) have to be named.
-        steps: whether sums are worked out step by step; False gives the bare result.
+        steps: whether sums (or what else a family works out) show their steps; False gives the bare result.
 
     Raises:
         ValueError: an unknown split or family.
@@ -102,15 +58,17 @@ class Tasks:
     True
     """
 
-    def __init__(self, split: Split, families: Iterable[str] | None = None, *, steps: bool = True) -> None:
+    def __init__(
+        self, split: TaskSplit, families: Iterable[str] | None = None, *, steps: bool = True
+    ) -> None:
         if split not in ("train", "test"):
             raise ValueError(f'split={split!r}: choose "train" or "test"')
         chosen = tuple(FAMILIES) if families is None else tuple(families)
-        unknown = [family for family in chosen if family not in _EVERY_FAMILY]
-        if unknown or not chosen:
-            raise ValueError(f"families={list(chosen)!r}: choose at least one of {', '.join(_EVERY_FAMILY)}")
+        known = every_family()
+        if not chosen or not known.keys() >= set(chosen):
+            raise ValueError(f"families={list(chosen)!r}: choose at least one of {', '.join(known)}")
         self.split, self.steps = split, steps
-        self.weights = {family: _EVERY_FAMILY[family][1] for family in chosen}
+        self.weights = {name: known[name].weight for name in chosen}
 
     @property
     def seed(self) -> int:
@@ -120,39 +78,35 @@ class Tasks:
     def task(self, seed: int, index: int) -> Task:
         """Return task number `index` of the stream `seed`: the same on every machine."""
         draws = RandomDraws(seed, index)
-        family = draws.weighted(self.weights)
+        family = every_family()[draws.weighted(self.weights)]
         draft = self._draft(family, draws)
-        if family not in FAMILIES:  # a domain has one style and no other conversations before it
-            messages = (*draft.history, ("user", draft.prompt))
-            return Task(family, messages, draft.full, draft.keys, draft.rivals)
-        has_system = family in _OBEYS and draws.choose(range(_SYSTEM_IN)) == 0
+        asked = (*draft.history, ("user", draft.prompt))
+        if not family.styled:
+            return Task(family.name, asked, draft.full, draft.keys, draft.rivals)
+        has_system = family.obeys and draws.choose(range(_SYSTEM_IN)) == 0
         wanted = draws.choose(tuple(phrases.SYSTEM)) if has_system else ""
         style = draws.weighted(STYLES)
         if wanted or self.split == "test":
             style = wanted or "full"
-        messages: list[tuple[str, str]] = []
+        before: list[tuple[str, str]] = []
         if wanted:
-            messages.append(("system", draws.choose(phrases.SYSTEM[wanted][self.split])))
-        if not draft.history and family != "story":
+            before.append(("system", draws.choose(phrases.SYSTEM[wanted][self.split])))
+        if not draft.history and not family.stands_alone:
             for _ in range(int(draws.weighted(_EARLIER))):
-                messages += self._exchange(draws, wanted)
-        messages += [*draft.history, ("user", draft.prompt)]
+                before += self._exchange(draws, wanted)
         answer = _styled(draft, style, draws)
-        return Task(family, tuple(messages), answer, draft.keys, draft.rivals, style, wanted)
+        return Task(family.name, (*before, *asked), answer, draft.keys, draft.rivals, style, wanted)
 
     def _exchange(self, draws: RandomDraws, wanted: str) -> list[tuple[str, str]]:
         """Another task and its answer, for the earlier part of a conversation."""
-        draft = self._draft(draws.choose(_OPENERS), draws)
+        openers = sorted((f for f in FAMILIES.values() if f.earlier), key=lambda f: f.earlier)
+        draft = self._draft(draws.choose(openers), draws)
         answer = _styled(draft, wanted or draws.choose(("full", "kind")), draws)
         return [*draft.history, ("user", draft.prompt), ("assistant", answer)]
 
-    def _draft(self, family: str, draws: RandomDraws) -> Draft:
-        scene = Scene(draws, pools(self.split), fresh=FRESH)
-        draft = _EVERY_FAMILY[family][0](scene, self.split)
-        if family == "arithmetic" and not self.steps:
-            result = f"The answer is {draft.keys[0]}."
-            draft = Draft(draft.prompt, result, result, draft.keys)
-        return draft
+    def _draft(self, family: Family, draws: RandomDraws) -> Draft:
+        draft = family.draft(Scene(draws, pools(self.split), fresh=FRESH), self.split)
+        return draft if self.steps else family.without_steps(draft)
 
     def tasks(self, n: int, seed: int | None = None, start: int = 0) -> Iterator[Task]:
         """Yield tasks `start` ... `start + n - 1` of a stream, by default that of the split."""
@@ -164,7 +118,8 @@ def held_out_tasks(n: int, families: Iterable[str] | None = None, seed: int = TE
     """The tasks that every model of the course is tested on: `n` different prompts of each family."""
     found: list[Task] = []
     for family in FAMILIES if families is None else families:
-        tasks, seen, index = Tasks("test", [family]), set(), 0
+        tasks, index = Tasks("test", [family]), 0
+        seen: set[tuple[tuple[str, str], ...]] = set()
         while len(seen) < n and index < 50 * n:  # a family of few prompts has no more
             task = tasks.task(seed, index)
             index += 1

@@ -34,25 +34,27 @@ VILLAGE = "Pennywell"
 class Person:
     """A villager. `home` carries its preposition ("above the bakery"); the pet's kind is an animal's name."""
 
-    name: Word
-    he: str
-    job: Word
-    home: str
-    pet: Word
-    pet_name: Word
-    food: str
-    colour: Word
-    hobby: str
+    name: Word  # the first name
+    he: str  # the pronoun, "he" or "she"
+    job: Word  # what they work as
+    home: str  # where they live
+    pet: Word  # the kind of their animal
+    pet_name: Word  # what it is called
+    food: str  # what they like to eat
+    colour: Word  # which they like
+    hobby: str  # what they like to do
 
     def __str__(self) -> str:
         return self.name
 
     @property
     def him(self) -> str:
+        """The pronoun of whom something is done to."""
         return {"he": "him", "she": "her"}[self.he]
 
     @property
     def his(self) -> str:
+        """The pronoun of whom something belongs to."""
         return {"he": "his", "she": "her"}[self.he]
 
 
@@ -60,18 +62,19 @@ class Person:
 class Animal:
     """A kind of animal: what it says, where it sleeps, what its young are called, what it eats, what it is like."""
 
-    name: Word
-    sound: str
-    home: str
-    young: Word
-    food: str
-    look: str
+    name: Word  # of the kind
+    sound: str  # what it says
+    home: str  # where it sleeps
+    young: Word  # what its young are called
+    food: str  # what it eats
+    look: str  # what it is like
 
     def __str__(self) -> str:
         return self.name
 
     @property
     def a(self) -> str:
+        """The name with its article, "a" or "an"."""
         return self.name.a
 
 

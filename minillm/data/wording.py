@@ -9,9 +9,8 @@ import re
 from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
 
-from minillm.data.helpdesk import HELP_DESK
 from minillm.data.phrases import ASIDES, KIND_ENDINGS, KIND_OFFERS, RUDE
-from minillm.data.tasks import Task
+from minillm.data.task_types import Task
 
 __all__ = [
     "FRIENDLY",
@@ -79,32 +78,38 @@ GLUE = VERBS | frozenset(
 class Reading:
     """An answer, taken apart once.
 
+    Args:
+        task: what was asked.
+        answer: the text of the answer.
+        asks_too: whether its questions count as said.
+        excuses_wishes: whether a friendly wish ("Have a good day!") says no rival.
+
     Attributes:
         words: all of them, in lower case.
         sentences: the sentences with words in them.
-        own: the sentences that say something: neither a question, nor a kind ending, nor the request once more.
+        own: the sentences that say something: no kind ending, nor the request once more, nor usually a question.
         keys: those of the task that the own sentences say.
-        rivals: likewise; a friendly wish ("Have a good day!") says none, but of a help desk nothing is excused.
+        rivals: likewise.
     """
 
-    def __init__(self, task: Task, answer: str) -> None:
+    def __init__(
+        self, task: Task, answer: str, *, asks_too: bool = False, excuses_wishes: bool = True
+    ) -> None:
         self.task, self.answer = task, answer.strip()
         self.words = words_of(answer)
-        self.sentences = [s.strip() for s in _SENTENCE.findall(answer) if words_of(s)]
-        self.asked = [s.strip() for s in _SENTENCE.findall(task.question) if words_of(s)]
-        self.own = [s for s in self.sentences if self._says_something(s)]
+        self.sentences: list[str] = [s.strip() for s in _SENTENCE.findall(answer) if words_of(s)]
+        self.asked: list[str] = [s.strip() for s in _SENTENCE.findall(task.question) if words_of(s)]
+        self.own = [s for s in self.sentences if self._says_something(s, asks_too)]
         self.keys = said(task.keys, self.own)
-        self.rivals = said(task.rivals, [s for s in self.own if not self._is_wish(s)])
+        claims = [s for s in self.own if not (excuses_wishes and self._is_wish(s))]
+        self.rivals = said(task.rivals, claims)
 
     def _is_wish(self, sentence: str) -> bool:
-        if self.task.family in HELP_DESK:
-            return False
         return FRIENDLY.search(sentence.lower()) is not None and not said(self.task.keys, [sentence])
 
-    def _says_something(self, sentence: str) -> bool:
+    def _says_something(self, sentence: str, asks_too: bool) -> bool:
         if sentence in (*KIND_ENDINGS, *RUDE, *ASIDES) or self.repeats_request(sentence):
             return False
-        asks_too = self.task.family in ("greeting", "story", "refusal", *HELP_DESK)
         return asks_too or not sentence.endswith("?")
 
     def repeats_request(self, sentence: str) -> bool:

@@ -131,9 +131,9 @@ class Document:
 class WorldEntropy:
     """The mean surprisal of documents of the world, with its standard error, in nats per document."""
 
-    nats_per_document: float
-    standard_error: float
-    documents: int
+    nats_per_document: float  # the mean
+    standard_error: float  # of the mean (nats per document)
+    documents: int  # how many were drawn
 
 
 class World:

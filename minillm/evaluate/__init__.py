@@ -19,6 +19,7 @@ from minillm.evaluate.base import (
 )
 from minillm.evaluate.compare import TextStatistics, WinRate, bleu, text_statistics, win_rate
 from minillm.evaluate.domains import domain_comparison, domain_figures
+from minillm.evaluate.examination import examination_fingerprint, task_figures
 from minillm.evaluate.policies import (
     PolicyReport,
     answer_log_probs,
@@ -49,12 +50,14 @@ __all__ = [
     "evaluate_base",
     "evaluate_policy",
     "evaluate_tasks",
+    "examination_fingerprint",
     "few_shot_accuracy",
     "fitting_tasks",
     "knowledge",
     "reading_comprehension",
     "reward_figures",
     "score_pairs",
+    "task_figures",
     "text_statistics",
     "titles",
     "win_rate",

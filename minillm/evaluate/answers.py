@@ -11,12 +11,14 @@ from minillm.data.answers import Answer, answer_prompts
 from minillm.data.judge import WEIGHTS, Judge, Verdict
 from minillm.data.tasks import FAMILIES, TASKS_PER_FAMILY, Task, Tasks, held_out_tasks
 from minillm.evaluate.base import complete
-from minillm.evaluate.compare import bleu, text_statistics
+from minillm.evaluate.compare import text_statistics
 from minillm.model.gpt import GPT
 from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["Report", "answer_tasks", "evaluate_tasks", "few_shot_accuracy", "fitting_tasks"]
+
+_CANDIDATES = 20  # training tasks looked through for each example: about half of them have the plain style
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,6 @@ class Report:
     def figures(self) -> dict[str, Any]:
         """The key figures, as JSON values."""
         statistics = text_statistics(self.answers)
-        references = [task.answer for task in self.tasks]
         return {
             "task_accuracy": self.task_accuracy,
             "accuracy": self.accuracy,
@@ -76,11 +77,10 @@ class Report:
             "ended_share": statistics.ended_share,
             "repeated_share": statistics.repeated_share,
             "distinct_bigrams": statistics.distinct_bigrams,
-            "bleu": bleu([answer.text for answer in self.answers], references),
         }
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Iterable[float]) -> float:
     values = list(values)
     return sum(values) / len(values) if values else 0.0
 
@@ -131,14 +131,15 @@ def few_shot_accuracy(
     """
     judge = Judge()
     accuracy = {}
-    for family in FAMILIES:
-        tasks = held_out_tasks(n, [family])
-        examples = [task for task in Tasks("train", [family]).tasks(20 * (shots + 1)) if task.style == "full"]
-        room = model.config.context_length - (110 if family == "story" else 45)
+    for name, family in FAMILIES.items():
+        tasks = held_out_tasks(n, [name])
+        candidates = Tasks("train", [name]).tasks(_CANDIDATES * (shots + 1))
+        examples = [task for task in candidates if task.style == "full"]
+        room = model.config.context_length - family.answer_room
         prompts = [_as_text(task, examples, shots, tokenizer, room) for task in tasks]
         texts = complete(model, tokenizer, prompts, model.config.context_length)
         texts = [text.strip().partition("\n")[0] for text in texts]
-        accuracy[family] = _mean(judge(t, text).is_correct for t, text in zip(tasks, texts, strict=True))
+        accuracy[name] = _mean(judge(t, text).is_correct for t, text in zip(tasks, texts, strict=True))
     return accuracy
 
 

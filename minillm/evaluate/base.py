@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from minillm.data.knowledge import fixed_questions
 from minillm.data.world import TEST_SEED, Document, World
@@ -43,13 +45,17 @@ class CopyScore:
     n: int
 
 
+class _NoRoomError(ValueError):
+    """The model's context is too short for the prompts."""
+
+
 def complete(
     model: GPT,
     tokenizer: Tokenizer,
     prompts: Sequence[str],
     max_new_tokens: int,
     temperature: float = 0.0,
-    **options,
+    **options: Any,
 ) -> list[str]:
     """Continue each prompt as the beginning of a document, up to the end token.
 
@@ -64,6 +70,10 @@ def complete(
     for first in range(0, len(encoded), BATCH):
         batch = encoded[first : first + BATCH]
         room = model.config.context_length - max(map(len, batch))
+        if room < 1:
+            raise _NoRoomError(
+                f"a prompt leaves no room in the context of {model.config.context_length} tokens"
+            )
         new = generate(model, batch, min(max_new_tokens, room), temperature=temperature, stop=end, **options)
         texts.extend(tokenizer.decode(ids) for ids in new)
     return texts
@@ -87,7 +97,7 @@ def copying(
     n: int = 128,
     seen: Collection[tuple[str, ...]] = (),
     temperature: float = 0.0,
-    **options,
+    **options: Any,
 ) -> CopyScore:
     """Write stories to given titles and count the promises kept.
 
@@ -138,14 +148,16 @@ def evaluate_base(model: GPT, tokenizer: Tokenizer, train_documents: int) -> dic
 
     Returns:
         shares from 0 to 1: promised elements copied and stories that kept all promises (greedy and sampled), reading
-        comprehension, knowledge of the village and of the wide world.
+        comprehension, knowledge of the village and of the wide world; those that have room in the model's context.
     """
     seen = {document.promises for document in World().documents(train_documents) if document.promises}
-    greedy = copying(model, tokenizer, seen=seen)
-    return {
-        "copied_elements": greedy.elements,
-        "copied_stories": greedy.stories,
-        "reading_comprehension": reading_comprehension(model, tokenizer),
-        "knowledge_people": knowledge(model, tokenizer, "people"),
-        "knowledge_world": knowledge(model, tokenizer, "world"),
-    }
+    figures: dict[str, float] = {}
+    with suppress(_NoRoomError):
+        greedy = copying(model, tokenizer, seen=seen)
+        figures |= {"copied_elements": greedy.elements, "copied_stories": greedy.stories}
+    with suppress(_NoRoomError):
+        figures["reading_comprehension"] = reading_comprehension(model, tokenizer)
+    for topic in ("people", "world"):
+        with suppress(_NoRoomError):
+            figures[f"knowledge_{topic}"] = knowledge(model, tokenizer, topic)
+    return figures

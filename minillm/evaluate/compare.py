@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from minillm.evaluate.answers import Answer
+from minillm.data.answers import Answer
 
 __all__ = ["TextStatistics", "WinRate", "bleu", "text_statistics", "win_rate"]
 
@@ -122,6 +120,6 @@ def bleu(texts: Sequence[str], references: Sequence[str]) -> float:
         raise ValueError(
             f"{len(texts)} texts and {len(references)} references; give one reference for each text"
         )
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
-    return BLEU().corpus_score(list(texts), [list(references)]).score
+    return float(BLEU().corpus_score(list(texts), [list(references)]).score)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from minillm.data.answers import Answer
 from minillm.data.judge import Verdict
@@ -60,7 +59,7 @@ def answer_log_probs(
         ids = _padded([row[:-1] for row, _ in chosen], 0)
         targets = _padded([[IGNORE_INDEX] * (start - 1) + row[start:] for row, start in chosen], IGNORE_INDEX)
         nats = next_token_loss(model, ids.to(device), targets.to(device), reduction="none")
-        found += (-nats.double().sum(dim=1)).tolist()
+        found += (-nats.cpu().double().sum(dim=1)).tolist()  # not on the device: MPS has no float64
     return found
 
 
@@ -120,7 +119,7 @@ class PolicyReport:
 
 def evaluate_policy(
     policy: GPT,
-    reference: nn.Module,
+    reference: GPT,
     tokenizer: Tokenizer,
     tasks: Sequence[Task],
     reward_model: RewardModel | None = None,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from minillm.data.comparisons import Comparison
 from minillm.data.judge import WEIGHTS, Verdict
-from minillm.data.preferences import Comparison
 
 __all__ = ["ScoredPairs", "reward_figures", "score_pairs"]
 
@@ -26,11 +26,13 @@ class ScoredPairs:
         gold_margins: (pairs,) the same of the judge's scores; empty where those are unknown.
         flaws: for each pair the part of the judge's rubric that decides most between the two ("kind", "correct", ...;
             "no answer" where one is none at all); empty where unknown.
+        families: of the tasks that were asked, one for each pair; "" where unknown.
     """
 
     margins: np.ndarray
     gold_margins: np.ndarray
     flaws: tuple[str, ...]
+    families: tuple[str, ...] = ()
 
     @property
     def accuracy_noisy(self) -> float:
@@ -40,12 +42,14 @@ class ScoredPairs:
     @property
     def has_order(self) -> np.ndarray:
         """(pairs,) whether the judge scores the two answers differently."""
-        return np.abs(self.gold_margins) > _TIE
+        order: np.ndarray = np.abs(self.gold_margins) > _TIE
+        return order
 
     @property
     def agrees(self) -> np.ndarray:
         """(pairs,) whether the model orders the pair as the judge does."""
-        return (self.margins > 0) == (self.gold_margins > 0)
+        same: np.ndarray = (self.margins > 0) == (self.gold_margins > 0)
+        return same
 
     @property
     def accuracy_gold(self) -> float:
@@ -59,12 +63,19 @@ class ScoredPairs:
 
     def accuracy_by_flaw(self) -> dict[str, tuple[float, int]]:
         """For each kind of flaw the accuracy against the judge (0-1) and the number of pairs."""
+        return self._accuracy_by(self.flaws)
+
+    def accuracy_by_family(self) -> dict[str, tuple[float, int]]:
+        """For each family of tasks the accuracy against the judge (0-1) and the number of pairs."""
+        return self._accuracy_by(self.families)
+
+    def _accuracy_by(self, labels: tuple[str, ...]) -> dict[str, tuple[float, int]]:
+        """The same for any label of the pairs."""
         found = {}
-        flaws = np.array(self.flaws)
-        for flaw in sorted(set(self.flaws)):
-            chosen = (flaws == flaw) & self.has_order
+        for label in sorted(set(labels) - {""}):
+            chosen = (np.array(labels) == label) & self.has_order
             if chosen.any():
-                found[flaw] = (float(self.agrees[chosen].mean()), int(chosen.sum()))
+                found[label] = (float(self.agrees[chosen].mean()), int(chosen.sum()))
         return found
 
     def calibration(self, bins: int = 8) -> list[tuple[float, float, int]]:
@@ -94,7 +105,7 @@ def score_pairs(comparisons: Sequence[Comparison], scores: Sequence[Sequence[flo
     Raises:
         ValueError: not as many scores as answers, or no pair.
     """
-    margins, gold, flaws = [], [], []
+    margins, gold, flaws, families = [], [], [], []
     for comparison, row in zip(comparisons, scores, strict=True):
         if len(row) != len(comparison.answers):
             raise ValueError(
@@ -110,9 +121,10 @@ def score_pairs(comparisons: Sequence[Comparison], scores: Sequence[Sequence[flo
                 gold.append(comparison.gold[one] - comparison.gold[other])
             if comparison.verdicts:
                 flaws.append(_flaw(comparison.verdicts[one], comparison.verdicts[other]))
+            families.append(comparison.family)
     if not margins:
         raise ValueError("there is no pair with a preference; give comparisons with different ranks")
-    return ScoredPairs(np.array(margins), np.array(gold), tuple(flaws))
+    return ScoredPairs(np.array(margins), np.array(gold), tuple(flaws), tuple(families))
 
 
 def _flaw(one: Verdict, other: Verdict) -> str:
@@ -140,4 +152,7 @@ def reward_figures(comparisons: Sequence[Comparison], scores: Sequence[Sequence[
         "annotator_accuracy": pairs.annotator_accuracy,
         "correlation_with_judge": float(np.corrcoef(flat, gold)[0, 1]),
         "accuracy_by_flaw": {flaw: round(share, 4) for flaw, (share, _) in pairs.accuracy_by_flaw().items()},
+        "pair_accuracy_by_family": {
+            family: round(share, 4) for family, (share, _) in pairs.accuracy_by_family().items()
+        },
     }

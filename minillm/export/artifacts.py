@@ -10,17 +10,17 @@ import os
 import tempfile
 from pathlib import Path
 
-from minillm.artifact import CARD, Artifact
+from minillm.artifact import CARD, RECEIPT, Artifact
 from minillm.export.cards import export_card
 from minillm.export.formats import export_hf, export_onnx, write_tokenizer
 from minillm.files import read_json, remove, write_atomic, write_json
 from minillm.model.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from minillm.model.gpt import GPT
 
 __all__ = ["FORMATS", "export_artifact"]
 
 FORMATS = ("hf", "peft", "onnx")
 BASE = "base"  # folder in an exported adapter: the model that it belongs to
-RECEIPT = "minillm_export.json"
 
 
 def export_artifact(
@@ -78,16 +78,18 @@ def _check(artifact: Artifact, to: str, base: str | None) -> None:
 
 def _write(artifact: Artifact, to: str, directory: Path, base: str | None = None) -> None:
     chat = artifact.answers or not artifact.writes  # a reward model reads conversations
+    model = artifact.model
     if to == "hf":
-        export_hf(artifact.model, directory, artifact.tokenizer, chat=chat)
+        export_hf(model, directory, artifact.tokenizer, chat=chat)
     elif to == "onnx":
-        export_onnx(artifact.model, directory, artifact.tokenizer, chat=chat)
+        assert isinstance(model, GPT)  # what only scores was refused before
+        export_onnx(model, directory, artifact.tokenizer, chat=chat)
     else:
         source = _adapter(artifact)
         write_atomic(directory / ADAPTER_WEIGHTS, (source / ADAPTER_WEIGHTS).read_bytes())
         config = read_json(source / ADAPTER_CONFIG)
         write_json(directory / ADAPTER_CONFIG, config | {"base_model_name_or_path": base})
-        write_tokenizer(artifact.model, directory, artifact.tokenizer, chat=chat)
+        write_tokenizer(model, directory, artifact.tokenizer, chat=chat)
     write_atomic(directory / CARD, export_card(artifact, to, base=base if to == "peft" else None))
 
 

@@ -93,5 +93,6 @@ def export_card(artifact: Artifact, to: str, *, base: str | None = None) -> str:
     }
     yaml = "".join(f"{name}: {json.dumps(value)}\n" for name, value in head.items())  # JSON is YAML
     use = f"```python\n{_CODE[kind]}```{_SCORE_NOTE if kind == 'score' else ''}"
-    card = model_card(artifact.stage, artifact.summary["settings"], artifact.figures, use)
+    summary = artifact.summary
+    card = model_card(artifact.stage, summary["settings"], artifact.figures, use, summary.get("labels"))
     return f"---\n{yaml}---\n\n{card}"

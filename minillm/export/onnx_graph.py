@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from minillm.files import write_atomic
 from minillm.model.gpt import GPT
 from minillm.model.lora import merged_state_dict
+from minillm.model.masks import reading_mask
 
 __all__ = ["GraphCache", "write_onnx"]
 
@@ -66,10 +67,7 @@ class GraphCache:
 
     def mask(self, time: int, dtype: torch.dtype) -> Tensor:
         """What the next columns may look at: the real tokens up to themselves, and padding itself."""
-        key = torch.arange(self.padding.shape[1])
-        query = key[self.length :, None]
-        real = self.padding[:, None, None, :] != 0
-        return torch.where((key <= query) & (real | (key == query)), 0.0, -torch.inf).to(dtype)
+        return reading_mask(self.padding != 0, self.length, dtype)
 
 
 class _Graph(nn.Module):
@@ -129,11 +127,13 @@ def _trace(graph: _Graph) -> bytes:
                 tuple({0: _BATCH, 2: _PAST} for _ in halves),
             ),
         )
+    assert program is not None  # it was not told to write a file
     proto = program.model_proto
     for node in proto.graph.node:  # where each came from in our source, in many words
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
-    return proto.SerializeToString()
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 @contextmanager

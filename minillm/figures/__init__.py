@@ -1,4 +1,4 @@
-"""What the chapters show: figures in one style, tokens as coloured boxes, and the package's own source.
+"""What the chapters show: figures in one style, sentences, tables, tokens as boxes, and the package's own source.
 
 A plot returns its axes and neither saves nor shows anything; the notebook does that.
 """
@@ -25,7 +25,7 @@ from minillm.figures.reward import (
 )
 from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
-from minillm.figures.text import show_source, token_boxes
+from minillm.figures.text import say, show_source, show_table, token_boxes
 from minillm.figures.tokens import compression_bars, compression_curve, token_frequencies
 from minillm.figures.vectors import (
     attention_maps,
@@ -69,10 +69,12 @@ __all__ = [
     "rotary_arrows",
     "run_bands",
     "run_gallery",
+    "say",
     "schedule_curve",
     "score_scatter",
     "share_curves",
     "show_source",
+    "show_table",
     "styled",
     "sweep_curve",
     "token_bars",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = [
 ]
 
 Metrics = Sequence[Mapping[str, float]]
-_FLOOR = {"color": PALETTE[2], "linewidth": 1.5, "linestyle": "--", "marker": ""}
+_FLOOR: dict[str, Any] = {"color": PALETTE[2], "linewidth": 1.5, "linestyle": "--", "marker": ""}
 _PADDING, _TWO_GROUNDS = "#e4e4e4", (PALETTE[5], PALETTE[4])
 
 
@@ -190,7 +191,7 @@ def schedule_curve(schedules: Mapping[str, Sequence[float]]) -> Axes:
 
 def _curves(seeds: Sequence[Metrics], key: str) -> tuple[list[int], np.ndarray]:
     """The steps at which all runs have the key, and its values (seeds, steps)."""
-    runs = [{line["step"]: line[key] for line in run if line.get(key) is not None} for run in seeds]
+    runs = [{int(line["step"]): line[key] for line in run if line.get(key) is not None} for run in seeds]
     steps = sorted(set.intersection(*map(set, runs)))
     return steps, np.array([[run[step] for step in steps] for run in runs])
 

@@ -38,7 +38,7 @@ class _Token(NamedTuple):
 
 
 class ChatBoxes:
-    """Conversations as rows of boxes in a notebook, as lines of text elsewhere. See ``chat_boxes``."""
+    """Conversations as rows of boxes in a notebook, as lines of text elsewhere. See `chat_boxes`."""
 
     def __init__(self, rows: Mapping[str, list[_Token]]) -> None:
         self.rows = dict(rows)

@@ -24,7 +24,7 @@ FALLBACK = (
 
 
 class PointCloud:
-    """Points in three dimensions; a view to turn in a notebook, their number elsewhere. See ``point_cloud``."""
+    """Points in three dimensions; a view to turn in a notebook, their number elsewhere. See `point_cloud`."""
 
     def __init__(
         self, states: Mapping[str, np.ndarray], names: Sequence[str], kinds: Sequence[str], height: int
@@ -111,4 +111,5 @@ def _steps(points: np.ndarray) -> list[int]:
     """Centred and scaled coordinates, one point after the other, in steps of 1 / RESOLUTION of the view."""
     centred = points - points.mean(axis=0)
     extent = np.linalg.norm(centred, axis=1).max() or 1.0
-    return np.rint(centred / extent * RESOLUTION).astype(int).ravel().tolist()
+    steps: list[int] = np.rint(centred / extent * RESOLUTION).astype(int).ravel().tolist()
+    return steps

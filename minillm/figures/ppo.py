@@ -121,10 +121,10 @@ def gold_against_kl(
     for index, (name, path) in enumerate(paths.items()):
         nats, gold = zip(*path, strict=True)
         axes.plot(nats, gold, color=PALETTE[index], marker=MARKERS[index], markersize=4, label=name)
-    for name, (nats, gold) in points.items():
-        axes.plot(nats, gold, color="black", marker="*", markersize=9, linestyle="")
+    for name, point in points.items():
+        axes.plot(*point, color="black", marker="*", markersize=9, linestyle="")
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.8}
-        axes.annotate(name, (nats, gold), (6, -12), textcoords="offset points", fontsize=8, bbox=ground)
+        axes.annotate(name, point, (6, -12), textcoords="offset points", fontsize=8, bbox=ground)
     ticks = [0, 0.25, 1, 2, 4, 8, 16, 32, 64, 128]
     axes.set_xscale("function", functions=(lambda nats: np.sqrt(np.maximum(nats, 0)), np.square))
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

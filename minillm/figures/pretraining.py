@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -75,10 +76,11 @@ def loss_curve(
         levels: losses of simpler predictors by name (nats/token).
     """
     axes = new_axes("optimizer step", "loss (nats per token)", height=4.2)
-    for key, name, style in (
+    kinds: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("loss", "training", {"marker": "", "linewidth": 1}),
         ("val_loss", "validation", {}),
-    ):
+    )
+    for key, name, style in kinds:
         points = [(line["step"], line[key]) for line in metrics if key in line]
         if points:
             axes.plot(*zip(*points, strict=True), label=name, **style)

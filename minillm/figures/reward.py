@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def margin_histogram(margins: Mapping[str, Sequence[float]], bins: int = 30) -> 
     rows = [np.asarray(row, dtype=float) for row in margins.values()]
     reach = max(float(np.abs(row).max()) for row in rows if len(row))
     edges = np.linspace(-reach, reach, bins + 1)
-    axes.hist(rows, edges, stacked=True, color=list(PALETTE[: len(rows)]), label=list(margins))
+    axes.hist(rows, edges.tolist(), stacked=True, color=list(PALETTE[: len(rows)]), label=list(margins))
     axes.axvline(0, color=_GREY, linewidth=1.2, linestyle=":", marker="")
     axes.legend()
     return axes
@@ -117,7 +118,7 @@ def flaw_bars(models: Mapping[str, Mapping[str, tuple[float, int]]], chance: flo
         shares, pairs = np.array([found[kind] for kind in kinds]).reshape(-1, 2).T
         middles = np.arange(len(kinds)) + (index + 0.5) * thickness - 0.42
         errors = 200 * np.sqrt(shares * (1 - shares) / pairs)
-        style = {"error_kw": {"ecolor": _GREY, "elinewidth": 1, "capsize": 2}}
+        style: dict[str, Any] = {"error_kw": {"ecolor": _GREY, "elinewidth": 1, "capsize": 2}}
         axes.barh(
             middles, 100 * shares, 0.9 * thickness, xerr=errors, color=PALETTE[index], label=name, **style
         )

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.rcsetup import cycler
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 __all__ = [
     "MARKERS",
@@ -22,13 +26,16 @@ __all__ = [
     "styled",
 ]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE: dict[str, Any] = {
+STYLE: dict[RcKeyType, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#7f7f7f",
     "axes.grid": True,
-    "axes.prop_cycle": plt.cycler(color=PALETTE, marker=MARKERS),
+    "axes.prop_cycle": cycler(color=PALETTE, marker=MARKERS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.dpi": 120,
@@ -41,7 +48,7 @@ STYLE: dict[str, Any] = {
 }
 
 
-def styled(figure: Callable[..., Any]) -> Callable[..., Any]:
+def styled(figure: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function that draws, so that it draws in the style of the book.
 
     Only the settings of the style are put back afterwards. `plt.rc_context` would put back all, also those
@@ -49,7 +56,7 @@ def styled(figure: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(figure)
-    def in_style(*args: Any, **kwargs: Any) -> Any:
+    def in_style(*args: P.args, **kwargs: P.kwargs) -> R:
         before = {name: plt.rcParams[name] for name in STYLE}
         plt.rcParams.update(STYLE)
         try:
@@ -63,7 +70,7 @@ def styled(figure: Callable[..., Any]) -> Callable[..., Any]:
 @styled
 def new_axes(xlabel: str, ylabel: str, width: float = 7.0, height: float = 3.8) -> Axes:
     """Return empty axes of a new figure; the size is in inches."""
-    axes = plt.subplots(figsize=(width, height), layout="constrained")[1]
+    axes: Axes = plt.subplots(figsize=(width, height), layout="constrained")[1]
     axes.set(xlabel=xlabel, ylabel=ylabel)
     return axes
 

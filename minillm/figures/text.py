@@ -1,16 +1,19 @@
-"""Text in the page: tokens as coloured boxes, and the package's own source."""
+"""Text in the page: sentences and tables with numbers of a run, tokens as coloured boxes, the package's own source."""
 
 from __future__ import annotations
 
 import html
 import inspect
+import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
     "ink",
+    "say",
     "show_source",
+    "show_table",
     "token_boxes",
     "visible",
 ]
@@ -19,8 +22,63 @@ _BOX = "display:inline-block;margin:1px;padding:0 4px;border-radius:3px;white-sp
 _GROUNDS = ("#cfe3f5", "#fbe0c3", "#cdebdc", "#ecd9ec")
 
 
+class MarkdownText:
+    """Markdown; rendered in a notebook, as it was written elsewhere. See `say`."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def say(text: str) -> None:
+    """Show a text in Markdown, such as a sentence made of numbers: rendered in a notebook, printed elsewhere.
+
+    >>> say(f"The model is right in **{0.875:.0%}** of the cases.")
+    The model is right in **88%** of the cases.
+    """
+    ipython = sys.modules.get("IPython")  # there already, wherever it could show anything
+    if ipython is None or ipython.get_ipython() is None:
+        print(text)
+    else:
+        ipython.display.display(MarkdownText(text))
+
+
+def show_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
+    """Show a table: rendered in a notebook, printed in Markdown elsewhere.
+
+    Args:
+        header: what stands above the columns.
+        rows: of cells, as `str` gives them. They may hold Markdown; a bar stays a bar, a line end becomes a space.
+    Raises:
+        ValueError: a row with another number of cells than the header.
+
+    >>> show_table(["animal", "legs"], [["cat", 4], ["hen", 2]])
+    | animal | legs |
+    | --- | --- |
+    | cat | 4 |
+    | hen | 2 |
+    """
+    lines = [list(map(_cell, line)) for line in (header, *rows)]
+    for number, line in enumerate(lines[1:], start=1):
+        if len(line) != len(lines[0]):
+            raise ValueError(
+                f"row {number} has {len(line)} cells, the header {len(lines[0])}; give each column one"
+            )
+    lines.insert(1, ["---"] * len(lines[0]))
+    say("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def _cell(value: Any) -> str:
+    return " ".join(str(value).splitlines()).replace("|", "\\|")
+
+
 class TokenBoxes:
-    """Rows of tokens; coloured boxes in a notebook, plain text elsewhere. See ``token_boxes``."""
+    """Rows of tokens; coloured boxes in a notebook, plain text elsewhere. See `token_boxes`."""
 
     def __init__(self, rows: Mapping[str, Sequence[bytes | str | int]]) -> None:
         self.rows = {label: list(pieces) for label, pieces in rows.items()}
@@ -51,7 +109,7 @@ def token_boxes(rows: Mapping[str, Sequence[bytes | str | int]]) -> TokenBoxes:
 
 
 def visible(piece: bytes | str | int) -> str:
-    """A token as it is shown: see ``token_boxes``."""
+    """A token as it is shown: see `token_boxes`."""
     if not isinstance(piece, bytes):
         return str(piece)
     try:
@@ -67,7 +125,7 @@ def _box(piece: bytes | str | int, index: int) -> str:
 
 
 class SourceCode:
-    """Python source; highlighted in a notebook, plain text elsewhere. See ``show_source``."""
+    """Python source; highlighted in a notebook, plain text elsewhere. See `show_source`."""
 
     def __init__(self, source: str) -> None:
         self.source = source

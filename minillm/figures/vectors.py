@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.patheffects import withStroke
 
 from minillm.figures.style import MARKERS, PALETTE, new_axes, styled
@@ -36,9 +37,10 @@ def toy_space(points: Mapping[str, Sequence[float]], labels: Sequence[str]) -> A
     """
     figure = plt.figure(figsize=(4.6, 4.0))
     axes = figure.add_axes((0.0, 0.06, 0.88, 0.94), projection="3d")
+    space: Any = axes  # as which the types of matplotlib do not know it
     for index, (word, point) in enumerate(points.items()):
         colour = PALETTE[index % len(PALETTE)]
-        axes.quiver(0, 0, 0, *point, color=colour, arrow_length_ratio=0.08, linewidth=1.6)
+        space.quiver(0, 0, 0, *point, color=colour, arrow_length_ratio=0.08, linewidth=1.6)
         axes.plot(
             [point[0]] * 2,
             [point[1]] * 2,
@@ -48,12 +50,12 @@ def toy_space(points: Mapping[str, Sequence[float]], labels: Sequence[str]) -> A
             linewidth=0.9,
             marker="",
         )
-        axes.text(*(1.06 * np.asarray(point, dtype=float)), word, color=colour, fontsize=10)
+        space.text(*(1.06 * np.asarray(point, dtype=float)), word, color=colour, fontsize=10)
     axes.set(xlim=(0, 1), ylim=(0, 1), zlim=(0, 1), xlabel=labels[0], ylabel=labels[1], zlabel=labels[2])
-    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+    for axis in (space.xaxis, space.yaxis, space.zaxis):
         axis.set_ticks([0, 0.5, 1])
         axis.set_pane_color((1, 1, 1, 0))
-    axes.view_init(elev=22, azim=-58)
+    space.view_init(elev=22, azim=-58)
     return axes
 
 
@@ -119,7 +121,7 @@ def rotary_arrows(angles: np.ndarray, rows: Sequence[str]) -> Axes:
         for position in range(n_positions):
             angle = angles[row, position]
             tip = position + 0.38 * math.cos(angle), row - 0.38 * math.sin(angle)  # the axis points down
-            axes.add_patch(plt.Circle((position, row), 0.4, fill=False, color="#d9d9d9", linewidth=0.8))
+            axes.add_patch(Circle((position, row), 0.4, fill=False, color="#d9d9d9", linewidth=0.8))
             axes.annotate(
                 "",
                 tip,

@@ -8,6 +8,8 @@ PyTorch's fused kernel on short sequences.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -15,20 +17,31 @@ from torch.nn import functional as F
 
 from minillm.model.cache import KVCache
 from minillm.model.config import GPTConfig
+from minillm.model.masks import causal_mask
 
-__all__ = ["MLP", "Attention", "Block", "RMSNorm", "apply_rotary", "attend", "compute_dtype", "rotary_tables"]
+__all__ = [
+    "MLP",
+    "Attention",
+    "Block",
+    "RMSNorm",
+    "apply_rotary",
+    "attend",
+    "attention_probs",
+    "compute_dtype",
+    "rotary_tables",
+]
 
 PLAIN_ATTENTION_LENGTH = 512  # tokens; beyond, the fused kernel wins also in bfloat16 on the CPU
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """The precision of matrix products on ``x``: autocast's if it is on, else that of ``x``."""
+    """The precision of matrix products on `x`: autocast's if it is on, else that of `x`."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 class RMSNorm(nn.Module):
-    """Scale a vector to root mean square 1, then by a learned gain: ``x / sqrt(mean(x^2) + eps) * weight``.
+    """Scale a vector to root mean square 1, then by a learned gain: `x / sqrt(mean(x^2) + eps) * weight`.
 
     The scaling is done in float32; the result has the precision of the matrix products that read it.
 
@@ -44,20 +57,22 @@ class RMSNorm(nn.Module):
         """(..., width) -> (..., width)."""
         dtype = compute_dtype(x)
         if x.device.type == "cpu" and torch.is_grad_enabled():
-            return _RMSNormFunction.apply(x, self.weight, self.eps, dtype)
+            # torch leaves this method untyped
+            scaled: Tensor = _RMSNormFunction.apply(x, self.weight, self.eps, dtype)  # type: ignore[no-untyped-call]
+            return scaled
         return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(dtype)
 
 
 class _RMSNormFunction(torch.autograd.Function):
     """RMSNorm with its gradient in closed form: with u = x / rms(x) and h = gradient * weight,
 
-    ``dx = (h - u * mean(h * u)) / rms(x)`` and ``dweight = sum(gradient * u)``.
+    `dx = (h - u * mean(h * u)) / rms(x)` and `dweight = sum(gradient * u)`.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
         unit = x.float()
-        norm = torch.linalg.vector_norm(unit, dim=-1, keepdim=True)
+        norm: Tensor = torch.linalg.vector_norm(unit, dim=-1, keepdim=True)
         scale = (norm.square() / x.shape[-1] + eps).rsqrt()
         unit = unit * scale
         ctx.save_for_backward(unit, weight, scale)
@@ -66,7 +81,7 @@ class _RMSNormFunction(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         unit, weight, scale = ctx.saved_tensors
         gradient = gradient.float()
         product = gradient * unit
@@ -78,7 +93,7 @@ class _RMSNormFunction(torch.autograd.Function):
 def rotary_tables(length: int, head_width: int, theta: float) -> tuple[Tensor, Tensor]:
     """Cosines and sines by which position turns a query or a key: two tables (length, head_width).
 
-    Channel i and channel i + head_width/2 form a pair that turns by ``position * theta^(-2i / head_width)`` radians, so
+    Channel i and channel i + head_width/2 form a pair that turns by `position * theta^(-2i / head_width)` radians, so
     that a query-key product depends on the distance of the two tokens only. The sines of the first half are negative.
 
     Reference: Su et al. 2021, "RoFormer", eq. 34; the half-split layout is Hugging Face's.
@@ -89,45 +104,68 @@ def rotary_tables(length: int, head_width: int, theta: float) -> tuple[Tensor, T
 
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair of channels (a, b) of ``x`` by the angle of its position: (a cos - b sin, b cos + a sin).
+    """Turn each pair of channels (a, b) of `x` by the angle of its position: (a cos - b sin, b cos + a sin).
 
     Args:
         x: queries or keys (batch, head, time, width).
         cos: (time, width), or (batch, 1, time, width) where rows differ in position.
-        sin: as ``cos``.
+        sin: as `cos`.
     """
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """``softmax(query @ key^T / sqrt(width) + mask) @ value`` for each head.
+def attention_probs(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+    """How much each query takes from each column, in every head: `softmax(query @ key^T / sqrt(width) + mask)`.
 
     Args:
         query: (batch, n_head, time, width).
-        key: (batch, n_kv_head, columns, width); each serves ``n_head / n_kv_head`` query heads that stand together.
-        value: as ``key``.
-        mask: (batch or 1, 1, time, columns), 0 where a query may look and -inf where not; ``None`` lets each query
+        key: (batch, n_kv_head, columns, width); each serves `n_head / n_kv_head` query heads that stand together.
+        mask: as in :func:`attend`.
+
+    Returns:
+        (batch, n_head, time, columns); the last axis sums to 1.
+
+    Reference: Vaswani et al. 2017, eq. 1; Ainslie et al. 2023, "GQA".
+    """
+    if mask is None:
+        mask = causal_mask(query.shape[2], key.shape[2], query.dtype, query.device)
+    scale: float = query.shape[3] ** -0.5
+    scores = (query * scale) @ _for_each_query_head(key, query).mT + mask
+    return scores.softmax(dim=-1)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """What each query collects, `attention_probs(query, key, mask) @ value`, by the kernel that is fastest here.
+
+    Args:
+        query: (batch, n_head, time, width).
+        key: (batch, n_kv_head, columns, width).
+        value: as `key`.
+        mask: (batch or 1, 1, time, columns), 0 where a query may look and -inf where not; `None` lets each query
             see the columns up to its own, the last query being in the last column.
 
     Returns:
         (batch, n_head, time, width).
-
-    Reference: Vaswani et al. 2017, eq. 1; Ainslie et al. 2023, "GQA".
     """
-    time, columns, width = query.shape[2], key.shape[2], query.shape[3]
+    time, columns = query.shape[2], key.shape[2]
     on_cpu_in_bf16 = query.device.type == "cpu" and query.dtype == torch.bfloat16
-    if not on_cpu_in_bf16 or time == 1 or columns > PLAIN_ATTENTION_LENGTH:
-        grouped = key.shape[1] != query.shape[1]
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=mask is None and time > 1, enable_gqa=grouped
-        )
-    if mask is None:
-        mask = torch.full((time, columns), -torch.inf, dtype=query.dtype).triu(1)
-    group = query.shape[1] // key.shape[1]
-    if group > 1:
-        key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
-    scores = (query * width**-0.5) @ key.mT + mask
-    return scores.softmax(dim=-1) @ value
+    if on_cpu_in_bf16 and time > 1 and columns <= PLAIN_ATTENTION_LENGTH:
+        return attention_probs(query, key, mask) @ _for_each_query_head(value, query)
+    causal = mask is None
+    if time == 1:
+        causal = False  # the last token sees all
+    elif mask is None and time < columns:  # the kernel's own mask puts the first query in the first column
+        causal, mask = False, causal_mask(time, columns, query.dtype, query.device)
+    grouped = key.shape[1] != query.shape[1]
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=grouped
+    )
+
+
+def _for_each_query_head(x: Tensor, query: Tensor) -> Tensor:
+    """Keys or values, (batch, n_kv_head, ...), repeated for the query heads that share them: (batch, n_head, ...)."""
+    group = query.shape[1] // x.shape[1]
+    return x.repeat_interleave(group, dim=1) if group > 1 else x
 
 
 class Attention(nn.Module):
@@ -140,37 +178,37 @@ class Attention(nn.Module):
         super().__init__()
         self.layer = layer
         self.head_width = config.head_width
-        kv_width = config.n_kv_head * config.head_width
-        self.q_proj = nn.Linear(config.d_model, config.d_model, bias=False)
+        q_width, kv_width = config.n_head * config.head_width, config.n_kv_head * config.head_width
+        self.q_proj = nn.Linear(config.d_model, q_width, bias=False)
         self.k_proj = nn.Linear(config.d_model, kv_width, bias=False)
         self.v_proj = nn.Linear(config.d_model, kv_width, bias=False)
-        self.o_proj = nn.Linear(config.d_model, config.d_model, bias=False)
+        self.o_proj = nn.Linear(q_width, config.d_model, bias=False)
         self.q_norm = RMSNorm(config.head_width, config.norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(config.head_width, config.norm_eps) if config.qk_norm else None
+
+    def queries_keys_values(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(batch, time, d_model) -> the turned queries, the turned keys and the values, (batch, head, time, width)."""
+        heads = (*x.shape[:2], -1, self.head_width)
+        query, key, value = self.q_proj(x).view(heads), self.k_proj(x).view(heads), self.v_proj(x).view(heads)
+        if self.q_norm is not None and self.k_norm is not None:
+            query, key = self.q_norm(query), self.k_norm(key)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        return apply_rotary(query, cos, sin), apply_rotary(key, cos, sin), value
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None
     ) -> Tensor:
         """(batch, time, d_model) -> (batch, time, d_model)."""
-        batch, time, d_model = x.shape
-        heads = (batch, time, -1, self.head_width)
-        query, key, value = self.q_proj(x).view(heads), self.k_proj(x).view(heads), self.v_proj(x).view(heads)
-        if self.q_norm is not None:
-            query, key = self.q_norm(query), self.k_norm(key)
-        query, key, value = (
-            query.transpose(1, 2),
-            key.transpose(1, 2),
-            value.transpose(1, 2),
-        )  # (batch, head, time, width)
-        query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
+        query, key, value = self.queries_keys_values(x, cos, sin)
         if cache is not None:
             key, value = cache.update(self.layer, key, value)
-        out = attend(query, key, value, mask)
-        return self.o_proj(out.transpose(1, 2).reshape(batch, time, d_model))
+        collected = attend(query, key, value, mask)  # (batch, head, time, width)
+        mixed: Tensor = self.o_proj(collected.transpose(1, 2).flatten(2))
+        return mixed
 
 
 class MLP(nn.Module):
-    """SwiGLU: ``down(silu(gate(x)) * up(x))``. Reference: Shazeer 2020, "GLU Variants Improve Transformer", eq. 6."""
+    """SwiGLU: `down(silu(gate(x)) * up(x))`. Reference: Shazeer 2020, "GLU Variants Improve Transformer", eq. 6."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -178,9 +216,15 @@ class MLP(nn.Module):
         self.up_proj = nn.Linear(config.d_model, config.d_ff, bias=False)
         self.down_proj = nn.Linear(config.d_ff, config.d_model, bias=False)
 
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor:
+            """What nn.Module leaves untyped."""
+
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, d_model) -> (batch, time, d_model)."""
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        down: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return down
 
 
 class Block(nn.Module):

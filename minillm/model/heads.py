@@ -7,19 +7,22 @@ The names of the weights are those of Hugging Face's `Qwen3ForSequenceClassifica
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from minillm.model import pretrained
 from minillm.model.config import GPTConfig
-from minillm.model.gpt import GPT, Decoder, check_ids
+from minillm.model.decoder import DecoderModel
+from minillm.model.gpt import GPT
 from minillm.model.init import init_weights
+from minillm.model.inputs import check_labels, check_tokens
 
 __all__ = ["RewardModel", "ScalarModel", "last_real"]
 
 
-class ScalarModel(nn.Module):
+class ScalarModel(DecoderModel):
     """A GPT without its vocabulary head: one number for every token. As a critic it tells the value of each state.
 
     Args:
@@ -28,28 +31,19 @@ class ScalarModel(nn.Module):
     """
 
     def __init__(self, config: GPTConfig, generator: torch.Generator | int = 0) -> None:
-        super().__init__()
-        self.config = config
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # PyTorch's own initialisation draws from the global generator
-            self.model = Decoder(config)
+        super().__init__(config)
+        with torch.random.fork_rng(devices=[]):
             self.score = nn.Linear(config.d_model, 1, bias=False)
         init_weights(self, generator)
 
     @classmethod
-    def from_body(cls, source: GPT | ScalarModel, generator: torch.Generator | int = 0) -> ScalarModel:
+    def from_body(cls, source: GPT | ScalarModel, generator: torch.Generator | int = 0) -> Self:
         """A copy of a model's body with a head of its own; the head is copied too where the source has one."""
         copy = cls(source.config, generator)
         copy.model.load_state_dict(source.model.state_dict())
         if isinstance(source, ScalarModel):
             copy.score.load_state_dict(source.score.state_dict())
         return copy
-
-    @property
-    def n_parameters(self) -> int:
-        """Trainable numbers."""
-        return sum(weight.numel() for weight in self.parameters())
 
     def token_scores(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """One number for every token, which depends on it and the tokens before it.
@@ -62,18 +56,17 @@ class ScalarModel(nn.Module):
             (batch, time).
 
         Raises:
-            ValueError: an id outside the vocabulary, or too many tokens.
+            TypeError: ids or a mask that is no tensor.
+            ValueError: ids or a mask that do not fit the model or each other; an id outside the vocabulary.
         """
-        check_ids(ids, self.config.vocab_size)
-        if ids.shape[1] > self.config.context_length:
-            raise ValueError(
-                f"{ids.shape[1]} tokens are more than the model's context_length={self.config.context_length}; "
-                "use fewer"
-            )
-        # No token looks to its right, so padding there is seen by padding only.
-        pads_left = mask is not None and not bool(mask[:, 0].all())
-        document_ids = mask.long() - 1 if pads_left else None
-        return self.score(self.model(ids, document_ids, None)).squeeze(-1)
+        document_ids = None
+        if mask is not None:
+            check_tokens(ids, self.score.weight.device, self.config.context_length)
+            check_labels("mask", mask, ids)
+            # No token looks to its right, so padding there is seen by padding only.
+            document_ids = None if bool(mask[:, 0].all()) else mask.long() - 1
+        scores: Tensor = self.score(self.hidden(ids, document_ids=document_ids))
+        return scores.squeeze(-1)
 
 
 class RewardModel(ScalarModel):
@@ -84,6 +77,8 @@ class RewardModel(ScalarModel):
 
     Reference: Ouyang et al. 2022 (InstructGPT), section 3.5.
     """
+
+    mean: Tensor
 
     def __init__(self, config: GPTConfig, generator: torch.Generator | int = 0) -> None:
         super().__init__(config, generator)
@@ -100,11 +95,11 @@ class RewardModel(ScalarModel):
             (batch,) scores.
 
         Raises:
-            ValueError: a row without a real token; an id outside the vocabulary; too many tokens.
+            TypeError, ValueError: as :meth:`token_scores`; a row without a real token.
         """
-        mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
         scores = self.token_scores(ids, mask)
-        return scores.gather(1, last_real(mask)[:, None])[:, 0] - self.mean
+        real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+        return scores.gather(1, last_real(real)[:, None])[:, 0] - self.mean
 
     def save_pretrained(self, directory: str | Path) -> Path:
         """Write `config.json` and `model.safetensors`."""

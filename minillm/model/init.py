@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from minillm.model.blocks import Attention
+from minillm.model.decoder import DecoderModel
 
 __all__ = ["copy_friendly_start", "init_weights"]
 
@@ -18,28 +21,28 @@ _WRITTEN_SHARE = 0.5  # of what a layer's heads read
 
 @torch.no_grad()
 def init_weights(
-    model: nn.Module,
+    model: DecoderModel,
     generator: torch.Generator | int = 0,
     *,
     embedding_std: float = 0.1,
     output_gain: float | None = None,
 ) -> None:
-    """Set every weight of a GPT, in place.
+    """Set every weight of a model, in place.
 
-    Embeddings are normal with ``embedding_std``; matrices are normal with ``1 / sqrt(fan_in)``, which keeps the size of
-    what passes through them; ``o_proj`` and ``down_proj`` are zero, so that every block starts as the identity and the
+    Embeddings are normal with `embedding_std`; matrices are normal with `1 / sqrt(fan_in)`, which keeps the size of
+    what passes through them; `o_proj` and `down_proj` are zero, so that every block starts as the identity and the
     gradient reaches the embeddings undisturbed; norm gains are one, but for the last.
 
-    With tied embeddings such a model scores the token it has just read highest: by ``d_model * embedding_std *
-    output_gain``, all others by about 0. A small gain makes it find all tokens about equally likely, so that its loss
-    is that of guessing, ``ln(vocab_size)``.
+    With tied embeddings such a model scores the token it has just read highest: by
+    `d_model * embedding_std * output_gain`, all others by about 0. A small gain makes it find all tokens about equally
+    likely, so that its loss is that of guessing, `ln(vocab_size)`.
 
     Args:
-        model: a GPT.
+        model: a GPT, or another head on its body.
         generator: a CPU generator, or a seed for a fresh one.
         embedding_std: spread of the numbers in a token's vector. With tied embeddings the same vectors write the
             logits, and a normalised output cannot give a sharp logit on small ones.
-        output_gain: gain of the last norm; ``None`` takes ``1 / (d_model * embedding_std)``.
+        output_gain: gain of the last norm; `None` takes `1 / (d_model * embedding_std)`.
 
     Reference: Zhang et al. 2019, "Fixup Initialization" (zero-initialised outputs of residual branches).
     """
@@ -57,7 +60,7 @@ def init_weights(
 
 
 @torch.no_grad()
-def copy_friendly_start(model: nn.Module, generator: torch.Generator | int = 0) -> None:
+def copy_friendly_start(model: DecoderModel, generator: torch.Generator | int = 0) -> None:
     """Lay the steps of copying from the context into the attention weights of a freshly initialised GPT, in place.
 
     A model continues "... red ball ... red" with "ball" by two steps (Olsson et al. 2022): a head marks each token with
@@ -71,10 +74,10 @@ def copy_friendly_start(model: nn.Module, generator: torch.Generator | int = 0) 
 
     A direction that all token vectors share moves all logits alike, and so leaves the predictions as they are. The
     last norm's gain is 1: a model that can copy needs sharp logits early, and the loss then starts somewhat above
-    ``ln(vocab_size)``. Training starts from there and is free to undo all of it.
+    `ln(vocab_size)`. Training starts from there and is free to undo all of it.
 
     Args:
-        model: a GPT after ``init_weights``.
+        model: a GPT after `init_weights`.
         generator: a CPU generator, or a seed for a fresh one.
 
     Reference: Trockman & Kolter 2023, "Mimetic Initialization of Self-Attention Layers"; Olsson et al. 2022,
@@ -84,7 +87,7 @@ def copy_friendly_start(model: nn.Module, generator: torch.Generator | int = 0) 
     embedding = model.model.embed_tokens.weight
     shared = _normal((embedding.shape[1],), 1.0, generator).sign()
     embedding += embedding.std() * shared
-    for layer, block in enumerate(model.model.layers):
+    for layer, block in enumerate(model.model.blocks):
         attention = block.self_attn
         if layer == 0:
             _look_at_the_token_before(attention, shared, model.config.rope_theta, generator)
@@ -95,7 +98,7 @@ def copy_friendly_start(model: nn.Module, generator: torch.Generator | int = 0) 
 
 
 def _look_at_the_token_before(
-    attention: nn.Module, shared: Tensor, theta: float, generator: torch.Generator
+    attention: Attention, shared: Tensor, theta: float, generator: torch.Generator
 ) -> None:
     """Make half of the heads (at least one) see the previous token, whatever the tokens are.
 
@@ -122,7 +125,7 @@ def _look_at_the_token_before(
         attention.q_norm.weight.fill_(_SHARPNESS)
 
 
-def _look_for_the_like(attention: nn.Module, generator: torch.Generator) -> None:
+def _look_for_the_like(attention: Attention, generator: torch.Generator) -> None:
     """Make queries and keys two noisy copies of one random projection."""
     std = attention.k_proj.weight.shape[1] ** -0.5
     common = _normal(attention.k_proj.weight.shape, std, generator)
@@ -133,23 +136,26 @@ def _look_for_the_like(attention: nn.Module, generator: torch.Generator) -> None
         projection.weight.copy_(rows + _normal(rows.shape, _NOISE * std, generator))
 
 
-def _pass_on_what_is_read(attention: nn.Module, generator: torch.Generator) -> None:
+def _pass_on_what_is_read(attention: Attention, generator: torch.Generator) -> None:
     """Make the heads together write half of the normalised vectors they look at."""
-    values = _orthogonal(attention.v_proj.weight.shape[1], generator)[: attention.v_proj.weight.shape[0]]
+    kv_width, d_model = attention.v_proj.weight.shape
+    values = _orthogonal(max(kv_width, d_model), generator)[:kv_width, :d_model]
     group = attention.q_proj.weight.shape[0] // attention.v_proj.weight.shape[0]
     attention.v_proj.weight.copy_(values)
     attention.o_proj.weight.copy_(_for_query_heads(values, attention).T * (_WRITTEN_SHARE / group))
 
 
-def _for_query_heads(rows: Tensor, attention: nn.Module) -> Tensor:
+def _for_query_heads(rows: Tensor, attention: Attention) -> Tensor:
     """Repeat each key/value head's rows for the query heads that share it."""
     group = attention.q_proj.weight.shape[0] // rows.shape[0]
-    return rows.unflatten(0, (-1, attention.head_width)).repeat_interleave(group, dim=0).flatten(0, 1)
+    of_each = rows.view(-1, attention.head_width, rows.shape[1])  # (n_kv_head, head_width, d_model)
+    return of_each.repeat_interleave(group, dim=0).flatten(0, 1)
 
 
 def _orthogonal(width: int, generator: torch.Generator) -> Tensor:
-    return torch.linalg.qr(torch.empty(width, width).normal_(generator=generator)).Q
+    q: Tensor = torch.linalg.qr(torch.empty(width, width).normal_(generator=generator)).Q
+    return q
 
 
-def _normal(shape: torch.Size, std: float, generator: torch.Generator) -> Tensor:
+def _normal(shape: tuple[int, ...], std: float, generator: torch.Generator) -> Tensor:
     return torch.empty(shape).normal_(0.0, std, generator=generator)

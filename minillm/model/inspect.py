@@ -1,7 +1,7 @@
 """Looking inside a model while it computes: every tensor of a forward pass, the attention weights, heads switched off.
 
-All functions run the model's own modules and listen with hooks. Only the attention weights are computed a second
-time, from the same projections: the kernels that the model uses never write them down.
+All functions run the model's own modules and listen with hooks. Only the attention weights are asked for beside, from
+the same queries and keys: the kernels that the model uses never write them down.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minillm.model.blocks import Attention, apply_rotary
+from minillm.model.blocks import Attention, attention_probs
 from minillm.model.gpt import GPT
 
 __all__ = ["attention_weights", "hidden_states", "trace", "without_heads"]
@@ -23,7 +23,7 @@ __all__ = ["attention_weights", "hidden_states", "trace", "without_heads"]
 def attention_weights(model: GPT, ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
     """How much each position takes from each position that it may look at, in every head.
 
-    The weights are ``softmax(query @ key^T / sqrt(head_width) + mask)``. Each row (the last axis) sums to 1; what a
+    The weights are `softmax(query @ key^T / sqrt(head_width) + mask)`. Each row (the last axis) sums to 1; what a
     position may not see has weight 0.
 
     Args:
@@ -42,10 +42,10 @@ def attention_weights(model: GPT, ids: Tensor, document_ids: Tensor | None = Non
     weights: list[Tensor] = []
 
     def look(module: Attention, inputs: tuple[Any, ...]) -> None:
-        weights.append(_queries_keys_weights(module, *inputs[:4])[2])
+        weights.append(_queries_keys_probs(module, inputs)[2])
 
     with ExitStack() as hooks:
-        for block in model.model.layers:
+        for block in model.model.blocks:
             hooks.enter_context(block.self_attn.register_forward_pre_hook(look))
         model(ids, document_ids=document_ids)
     return torch.stack(weights)
@@ -78,17 +78,17 @@ def hidden_states(model: GPT, ids: Tensor, document_ids: Tensor | None = None) -
 def trace(model: GPT, ids: Tensor, document_ids: Tensor | None = None) -> dict[str, Tensor]:
     """Run the model once and return every intermediate tensor by name, in the order in which they are computed.
 
-    A tensor has the name of the module that returns it, as in the names of the weights but without ``model.``, so that
-    ``layers.0.mlp.gate_proj`` is what the matrix ``model.layers.0.mlp.gate_proj.weight`` gives. What no module returns
+    A tensor has the name of the module that returns it, as in the names of the weights but without `model.`, so that
+    `layers.0.mlp.gate_proj` is what the matrix `model.layers.0.mlp.gate_proj.weight` gives. What no module returns
     has one of these names:
 
-    - ``layers.0.self_attn.query``, ``.key``: normalised and turned, (batch, head, time, head_width); there are
-      ``n_kv_head`` keys;
-    - ``layers.0.self_attn.weights``: as in :func:`attention_weights`, (batch, head, time, time);
-    - ``layers.0.self_attn.mix``: what the heads have read, side by side, (batch, time, d_model);
-    - ``layers.0.after_attention``: the residual stream between the two halves of a block, (batch, time, d_model);
-    - ``layers.0.mlp.product``: ``silu(gate) * up``, (batch, time, d_ff);
-    - ``logits``: (batch, time, vocab).
+    - `layers.0.self_attn.query`, `.key`: normalised and turned, (batch, head, time, head_width); there are
+      `n_kv_head` keys;
+    - `layers.0.self_attn.weights`: as in :func:`attention_weights`, (batch, head, time, time);
+    - `layers.0.self_attn.mix`: what the heads have read, side by side, (batch, time, n_head * head_width);
+    - `layers.0.after_attention`: the residual stream between the two halves of a block, (batch, time, d_model);
+    - `layers.0.mlp.product`: `silu(gate) * up`, (batch, time, d_ff);
+    - `logits`: (batch, time, vocab).
 
     Args:
         model: a GPT.
@@ -108,7 +108,7 @@ def trace(model: GPT, ids: Tensor, document_ids: Tensor | None = None) -> dict[s
 
     def look(name: str) -> Callable[..., None]:
         def before(module: Attention, inputs: tuple[Any, ...]) -> None:
-            found = _queries_keys_weights(module, *inputs[:4])
+            found = _queries_keys_probs(module, inputs)
             seen.update(zip((f"{name}.query", f"{name}.key", f"{name}.weights"), found, strict=True))
 
         return before
@@ -162,30 +162,21 @@ def without_heads(model: GPT, heads: Iterable[tuple[int, int]]) -> Iterator[None
 
     def silence(off: list[int]) -> Callable[..., tuple[Tensor]]:
         def before(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-            mix = inputs[0].unflatten(-1, (config.n_head, config.head_width)).clone()
+            mix = inputs[0].view(*inputs[0].shape[:2], config.n_head, config.head_width).clone()
             mix[..., off, :] = 0
             return (mix.flatten(-2),)
 
         return before
 
     with ExitStack() as hooks:
-        for layer, off in of_layer.items():
-            o_proj = model.model.layers[layer].self_attn.o_proj
-            hooks.enter_context(o_proj.register_forward_pre_hook(silence(off)))
+        for layer, block in enumerate(model.model.blocks):
+            if off := of_layer.get(layer):
+                hooks.enter_context(block.self_attn.o_proj.register_forward_pre_hook(silence(off)))
         yield
 
 
-def _queries_keys_weights(
-    attention: Attention, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The turned queries and keys of one layer, (batch, head, time, head_width), and its attention weights."""
-    heads = (*x.shape[:2], -1, attention.head_width)
-    query, key = attention.q_proj(x).view(heads), attention.k_proj(x).view(heads)
-    if attention.q_norm is not None:
-        query, key = attention.q_norm(query), attention.k_norm(key)
-    query, key = apply_rotary(query.transpose(1, 2), cos, sin), apply_rotary(key.transpose(1, 2), cos, sin)
-    each_query = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-    scores = query.float() @ each_query.float().mT / attention.head_width**0.5
-    if mask is None:
-        mask = torch.full(scores.shape[-2:], -torch.inf, device=scores.device).triu(1)
-    return query, key, (scores + mask).softmax(dim=-1)
+def _queries_keys_probs(attention: Attention, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """What a layer's attention reads its values with: queries, keys, and the weights in float32."""
+    x, cos, sin, mask = inputs[:4]
+    query, key, _ = attention.queries_keys_values(x, cos, sin)
+    return query, key, attention_probs(query.float(), key.float(), mask)

@@ -1,6 +1,6 @@
 """LoRA: a frozen model, and beside some of its linear layers the product of two thin matrices, which is trained.
 
-A layer with weight W computes ``x W^T + (alpha / rank) (x A^T) B^T``. A (rank, inputs) starts at random and B
+A layer with weight W computes `x W^T + (alpha / rank) (x A^T) B^T`. A (rank, inputs) starts at random and B
 (outputs, rank) at zero, so that nothing is changed at first. Several adapters can lie beside one model; at most one of
 them is active.
 
@@ -21,6 +21,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from minillm import checks
 
 __all__ = [
     "ATTENTION_LAYERS",
@@ -69,12 +71,9 @@ class LoRAConfig:
     def __post_init__(self) -> None:
         if isinstance(self.targets, list):
             object.__setattr__(self, "targets", tuple(self.targets))
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
-            raise ValueError(f"rank is {self.rank!r}; use a whole number of at least 1")
-        if not self.alpha > 0 or not math.isfinite(self.alpha):
-            raise ValueError(f"alpha is {self.alpha}; use a number above 0")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout is {self.dropout}; use a share from 0 to below 1")
+        checks.whole_number("rank", self.rank, at_least=1)
+        checks.number("alpha", self.alpha, above=0)
+        checks.number("dropout", self.dropout, at_least=0, below=1)
         names = isinstance(self.targets, tuple) and all(isinstance(name, str) for name in self.targets)
         if not names or not self.targets:
             raise ValueError(f"targets is {self.targets!r}; give names of layers, such as {LINEAR_LAYERS}")
@@ -86,7 +85,7 @@ class LoRAConfig:
 
 
 def lora_linear(x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scaling: float) -> Tensor:
-    """The arithmetic of an adapted layer: ``x W^T + scaling (x A^T) B^T``.
+    """The arithmetic of an adapted layer: `x W^T + scaling (x A^T) B^T`.
 
     Args:
         x: (..., inputs).
@@ -129,16 +128,17 @@ class LoRALinear(nn.Linear):
 
     def add(self, name: str, config: LoRAConfig, generator: torch.Generator) -> None:
         """Put an adapter beside the weight, and make it the active one."""
-        like = {"device": self.weight.device, "dtype": self.weight.dtype}
         bound = 1 / math.sqrt(self.in_features)  # as nn.Linear draws its own weights
         a = (2 * torch.rand(config.rank, self.in_features, generator=generator) - 1) * bound
-        self.lora_A[name] = nn.Parameter(a.to(**like))
-        self.lora_B[name] = nn.Parameter(torch.zeros(self.out_features, config.rank, **like))
+        self.lora_A[name] = nn.Parameter(a.to(self.weight.device, self.weight.dtype))
+        self.lora_B[name] = nn.Parameter(self.weight.new_zeros(self.out_features, config.rank))
         self.configs[name], self.active = config, name
 
     def delta(self, name: str) -> Tensor:
-        """What an adapter adds to the weight, ``scaling B A`` (outputs, inputs)."""
-        return self.configs[name].scaling * self.lora_B[name] @ self.lora_A[name]
+        """What an adapter adds to the weight, `scaling B A` (outputs, inputs)."""
+        a, b = self.lora_A[name], self.lora_B[name]
+        product: Tensor = self.configs[name].scaling * b @ a
+        return product
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
@@ -325,11 +325,11 @@ def unmerge_lora(model: Model) -> Model:
     Raises:
         ValueError: none is merged.
     """
-    merged = [layer for _, layer in adapted_layers(model) if layer.merged is not None]
+    merged = [(layer, layer.merged) for _, layer in adapted_layers(model) if layer.merged is not None]
     if not merged:
         raise ValueError("no adapter is merged; there is nothing to take out")
-    for layer in merged:
-        layer.weight -= layer.delta(layer.merged)
+    for layer, adapter in merged:
+        layer.weight -= layer.delta(adapter)
         layer.merged = None
     return model
 

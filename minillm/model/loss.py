@@ -1,10 +1,12 @@
 """Cross-entropy of a linear head, computed in slices so that the logits of all tokens never exist at once.
 
-The logits are by far the largest tensor of a language model, ``vocab_size / d_model`` times the hidden states. A
+The logits are by far the largest tensor of a language model, `vocab_size / d_model` times the hidden states. A
 slice's logits are turned into losses and gradients while they lie in the processor's cache, and are then dropped.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +24,7 @@ _SLICE_NUMBERS_ELSEWHERE = 1 << 27
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, reduction: str = "sum") -> Tensor:
-    """Cross-entropy in nats of ``softmax(hidden @ weight.T)`` against ``targets``.
+    """Cross-entropy in nats of `softmax(hidden @ weight.T)` against `targets`.
 
     With "sum" and "mean" the gradient is computed together with the loss, slice by slice, and only scaled in the
     backward pass. With "none" and gradients wanted, all logits are held in memory.
@@ -30,7 +32,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, reduct
     Args:
         hidden: (tokens, d_model).
         weight: (vocab, d_model).
-        targets: (tokens,) ids; ``IGNORE_INDEX`` is not counted.
+        targets: (tokens,) ids; `IGNORE_INDEX` is not counted.
         reduction: "sum", "mean" over the counted targets (0 if there is none), or "none".
 
     Returns:
@@ -44,6 +46,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, reduct
         )
     dtype = compute_dtype(hidden)
     wants_gradient = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    total: Tensor
     with torch.autocast(hidden.device.type, enabled=False):
         if not wants_gradient:
             losses = _losses(hidden.to(dtype), weight.to(dtype), targets)
@@ -52,15 +55,16 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, reduct
             logits = F.linear(hidden.to(dtype), weight.to(dtype)).float()
             total = F.cross_entropy(logits, targets, ignore_index=IGNORE_INDEX, reduction="none")
         else:
-            total = _SummedLoss.apply(hidden, weight, targets, dtype)
+            # torch leaves this method untyped
+            total = _SummedLoss.apply(hidden, weight, targets, dtype)  # type: ignore[no-untyped-call]
     return total / (targets != IGNORE_INDEX).sum().clamp(min=1) if reduction == "mean" else total
 
 
 class _SummedLoss(torch.autograd.Function):
-    """Sum of the losses. The gradient of a token's loss by its logits is ``softmax(logits) - onehot(target)``."""
+    """Sum of the losses. The gradient of a token's loss by its logits is `softmax(logits) - onehot(target)`."""
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
         need_hidden, need_weight = ctx.needs_input_grad[:2]
         inputs, matrix = hidden.to(dtype), weight.to(dtype)
         hidden_gradient = torch.empty_like(hidden) if need_hidden else None
@@ -79,9 +83,9 @@ class _SummedLoss(torch.autograd.Function):
                 .mul_(counted)
                 .to(dtype)
             )
-            if need_hidden:
+            if hidden_gradient is not None:
                 hidden_gradient[rows] = gradient @ matrix
-            if need_weight:
+            if weight_gradient is not None:
                 weight_gradient += gradient.T @ inputs[rows]
         ctx.save_for_backward(hidden_gradient, weight_gradient)
         ctx.weight_dtype = weight.dtype
@@ -89,7 +93,7 @@ class _SummedLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
         if hidden_gradient is not None:
             hidden_gradient = hidden_gradient * gradient

@@ -1,8 +1,9 @@
-"""Model folders: ``config.json`` and ``model.safetensors``, in the form that Hugging Face's tools read."""
+"""Model folders: `config.json` and `model.safetensors`, in the form that Hugging Face's tools read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,15 +44,16 @@ _NAMES = {  # GPTConfig field -> key in config.json
     "norm_eps": "rms_norm_eps",
     "tie_embeddings": "tie_word_embeddings",
 }
+_HEAD_DIM_UNTOLD = {"qwen3": 128}  # Hugging Face's default where config.json has none; Llama's is ours
 _FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "use_sliding_window": False}
 
 
 def config_to_json(
     config: GPTConfig, kind: str = LANGUAGE_MODEL, token_ids: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
-    """The content of ``config.json``: Hugging Face's keys, and the version of the format.
+    """The content of `config.json`: Hugging Face's keys, and the version of the format.
 
-    ``token_ids`` are the control tokens under Hugging Face's names, like ``eos_token_id``.
+    `token_ids` are the control tokens under Hugging Face's names, like `eos_token_id`.
     """
     layout = "qwen3" if config.qk_norm else "llama"
     return {
@@ -73,7 +75,7 @@ def config_to_json(
 
 
 def config_from_json(content: Any, source: str = "config.json") -> GPTConfig:
-    """The shape that a ``config.json`` describes, ours or Hugging Face's for a Llama or Qwen3 model.
+    """The shape that a `config.json` describes, ours or Hugging Face's for a Llama or Qwen3 model.
 
     Raises:
         ValueError: a newer format, another architecture, or a feature that GPT does not have.
@@ -98,18 +100,16 @@ def config_from_json(content: Any, source: str = "config.json") -> GPTConfig:
     if not isinstance(rope, dict):
         raise ValueError(f"{source} describes rotary positions by {rope!r}; it must be an object")
     _check_features(content, rope, source)
-    fields = {field: content[key] for field, key in _NAMES.items()}
+    fields: dict[str, Any] = {field: content[key] for field, key in _NAMES.items()}
+    fields["head_dim"] = content.get("head_dim", _HEAD_DIM_UNTOLD.get(layout))
     try:
-        fields["rope_theta"] = float(rope.get("rope_theta", content.get("rope_theta", 10_000.0)))
+        theta: Any = rope.get("rope_theta", content.get("rope_theta", 10_000.0))
+        fields["rope_theta"] = float(theta)
         config = GPTConfig(**fields, qk_norm=layout == "qwen3")
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{source}: {error}") from error
-    if content.get("head_dim") not in (None, config.head_width):
-        raise ValueError(
-            f"{source} has head_dim={content['head_dim']}; "
-            f"only hidden_size / num_attention_heads = {config.head_width} can be loaded"
-        )
-    return config
+    usual = config.head_dim is not None and config.head_dim * config.n_head == config.d_model
+    return replace(config, head_dim=None) if usual else config
 
 
 def _check_features(content: dict[str, Any], rope: dict[str, Any], source: str) -> None:
@@ -130,7 +130,7 @@ def write_model(
     kind: str = LANGUAGE_MODEL,
     token_ids: Mapping[str, int] | None = None,
 ) -> Path:
-    """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically."""
+    """Write `config.json` and `model.safetensors` into a folder, each atomically."""
     directory = Path(directory)
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     write_atomic(directory / _WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
@@ -173,11 +173,11 @@ def _kind(content: Any) -> str:
 def read_model(
     directory: str | Path, make: Callable[[GPTConfig], Model], kind: str = LANGUAGE_MODEL
 ) -> Model:
-    """Make the model in a folder, with the weights of ``model.safetensors`` or the files of its index.
+    """Make the model in a folder, with the weights of `model.safetensors` or the files of its index.
 
     Args:
         directory: the folder.
-        make: makes a model of a shape. It is called without memory first, so that a ``config.json`` of absurd sizes
+        make: makes a model of a shape. It is called without memory first, so that a `config.json` of absurd sizes
             is refused before anything is allocated for it.
         kind: what the model must be.
 

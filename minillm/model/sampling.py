@@ -1,7 +1,7 @@
 """Sampling: from scores to a probability distribution, and from a prompt to its continuation.
 
 Prompts of different length are computed together: shorter rows are padded on the left, which changes none of their
-results (see ``KVCache``). A row's continuation does not depend on what else is in the batch, but at temperatures
+results (see `KVCache`). A row's continuation does not depend on what else is in the batch, but at temperatures
 above 0 the random numbers it gets do. A row that has ended is left out of later steps; a random number is drawn for
 it all the same, so that the other rows get the numbers they would get with it.
 """
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -29,15 +31,15 @@ def sampling_probs(
 ) -> Tensor:
     """The distribution that tokens are drawn from.
 
-    The logits are divided by the temperature; all but the ``top_k`` highest are dropped; of the rest, the most
-    probable tokens are kept until together they have ``top_p``; what is left is scaled to sum 1. Temperature 0 puts
+    The logits are divided by the temperature; all but the `top_k` highest are dropped; of the rest, the most
+    probable tokens are kept until together they have `top_p`; what is left is scaled to sum 1. Temperature 0 puts
     everything on the highest logit. Among equal logits the lower id comes first.
 
     Args:
         logits: (..., vocab).
         temperature: 0 or more; below 1 sharpens, above 1 flattens.
-        top_k: tokens kept, 1 or more; ``None`` keeps all.
-        top_p: probability kept, above 0 and up to 1; ``None`` keeps all.
+        top_k: tokens kept, 1 or more; `None` keeps all.
+        top_p: probability kept, above 0 and up to 1; `None` keeps all.
 
     Returns:
         (..., vocab) float32 probabilities.
@@ -54,16 +56,16 @@ def sampling_probs(
     logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
     vocab = logits.shape[-1]
     keep_k = top_k is not None and top_k < vocab
-    keep_p = top_p is not None and top_p < 1.0
-    if not keep_k and not keep_p:
+    kept = 1.0 if top_p is None else top_p
+    if not keep_k and kept == 1.0:
         return logits.softmax(dim=-1)
     values, ids = logits.sort(dim=-1, descending=True, stable=True)
     if keep_k:
         values, ids = values[..., :top_k], ids[..., :top_k]
     probs = values.softmax(dim=-1)
-    if keep_p:
+    if kept < 1.0:
         before = probs.cumsum(dim=-1) - probs  # what the more probable tokens have together
-        probs = probs.masked_fill(before >= top_p, 0.0)
+        probs = probs.masked_fill(before >= kept, 0.0)
         probs = probs / probs.sum(dim=-1, keepdim=True)
     return torch.zeros_like(logits).scatter_(-1, ids, probs)
 
@@ -81,18 +83,18 @@ def generate(
 ) -> list[list[int]]:
     """Continue each prompt token by token.
 
-    A continuation ends before the first stop token (which is not returned), after ``max_new_tokens``, or when prompt
-    and continuation have reached ``context_length + 1`` tokens, the last of which has not been read any more.
+    A continuation ends before the first stop token (which is not returned), after `max_new_tokens`, or when prompt
+    and continuation have reached `context_length + 1` tokens, the last of which has not been read any more.
 
     Args:
         model: in whatever mode and precision it is.
-        prompts: token ids of each, 1 to ``context_length`` of them.
+        prompts: token ids of each, 1 to `context_length` of them.
         max_new_tokens: tokens a prompt, at most; 0 or more.
         temperature: see :func:`sampling_probs`; 0 always takes the most probable token and ignores the generator.
         top_k: see :func:`sampling_probs`.
         top_p: see :func:`sampling_probs`.
         stop: an id or several.
-        generator: a CPU generator, the only source of randomness; ``None`` is one with seed 0.
+        generator: a CPU generator, the only source of randomness; `None` is one with seed 0.
         share: (number, of how many): only every so many-th prompt is continued, as it is beside the others; so several
             processes with generators of the same seed can share out the prompts.
 
@@ -100,7 +102,8 @@ def generate(
         The new ids of each prompt that is continued.
 
     Raises:
-        TypeError: ``prompts`` is one prompt instead of a list of them, or holds no whole numbers.
+        TypeError: `prompts` is one prompt instead of a list of them, or holds something else than whole numbers, like
+            `stop`; a setting that is no number.
         ValueError: an empty or too long prompt, an id outside the vocabulary, a sampling setting out of range.
     """
     rows = _checked_prompts(model, prompts)
@@ -142,7 +145,7 @@ class _Draws:
     """Random numbers, one a step for each row of the batch, whether it still runs here or not.
 
     Args:
-        generator: gives them; ``None`` is one with seed 0.
+        generator: gives them; `None` is one with seed 0.
         batch: rows of the whole batch.
         numbers: of our rows in it.
     """
@@ -204,7 +207,7 @@ def _read_prompts(model: GPT, prompts: list[list[int]], columns: int, head: Tens
     """Read the prompts, the shortest first, those of similar length together.
 
     Returns:
-        The hidden states behind them, (batch, d_model), and the cache that holds them, with room for ``columns`` more.
+        The hidden states behind them, (batch, d_model), and the cache that holds them, with room for `columns` more.
     """
     longest = len(prompts[-1])
     padding = torch.tensor([longest - len(row) for row in prompts])
@@ -267,13 +270,11 @@ def _draw(
 
 def _checked_prompts(model: GPT, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
     vocab_size, context_length = model.config.vocab_size, model.config.context_length
+    if isinstance(prompts, (int, str, bytes)) or not hasattr(prompts, "__iter__"):
+        raise TypeError(f"prompts is {prompts!r}; pass a list of lists of token ids")
     rows = []
     for number, prompt in enumerate(prompts):
-        if isinstance(prompt, (int, str, bytes)):
-            raise TypeError(
-                f"prompts[{number}] is {prompt!r}, not a list of token ids; pass a list of such lists"
-            )
-        row = [int(token) for token in prompt]
+        row = _whole_numbers(f"prompts[{number}]", prompt, "pass a list of such lists")
         if not row:
             raise ValueError(f"prompts[{number}] is empty; start it with the end-of-text token")
         if len(row) > context_length:
@@ -291,16 +292,35 @@ def _checked_prompts(model: GPT, prompts: Sequence[Sequence[int]]) -> list[list[
     return rows
 
 
+def _whole_numbers(name: str, ids: Iterable[int], remedy: str) -> list[int]:
+    """Token ids as integers; nothing else is one, neither 1.7 nor "a"."""
+    if isinstance(ids, (str, bytes)) or not hasattr(ids, "__iter__") or getattr(ids, "ndim", 1) != 1:
+        raise TypeError(f"{name} is {ids!r}, not a list of token ids; {remedy}")
+    try:
+        return [operator.index(token) for token in ids]
+    except TypeError:
+        raise TypeError(f"{name} is {ids!r}, not a list of whole numbers; {remedy}") from None
+
+
 def _stop_ids(stop: int | Iterable[int] | None) -> frozenset[int]:
     if stop is None:
         return frozenset()
-    return frozenset([stop]) if isinstance(stop, int) else frozenset(stop)
+    if isinstance(stop, Iterable) and getattr(stop, "ndim", 1) > 0:
+        return frozenset(_whole_numbers("stop", stop, "pass an id or several"))
+    return frozenset(_whole_numbers("stop", [cast(int, stop)], "pass an id or several"))
 
 
 def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    for name, value in (("temperature", temperature), ("top_p", top_p)):
+        if not hasattr(value, "__float__") and not (value is None and name == "top_p"):
+            raise TypeError(f"{name}={value!r} is not a number; use a float")
     if not (math.isfinite(temperature) and temperature >= 0.0):
         raise ValueError(
             f"temperature={temperature} is not allowed; use 0 (most probable token) or a number above it"
+        )
+    if top_k is not None and not hasattr(top_k, "__index__"):
+        raise TypeError(
+            f"top_k={top_k!r} is not a whole number; use an int of 1 or more, or None to keep all"
         )
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k={top_k} keeps no token; use 1 or more, or None to keep all")
@@ -311,5 +331,7 @@ def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) 
 
 
 def _check_length(max_new_tokens: int) -> None:
+    if not hasattr(max_new_tokens, "__index__"):
+        raise TypeError(f"max_new_tokens={max_new_tokens!r} is not a whole number; use an int of 0 or more")
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens={max_new_tokens} is not allowed; use 0 or more")

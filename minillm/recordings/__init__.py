@@ -30,4 +30,5 @@ def recording(name: str) -> dict[str, Any]:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in _FOLDER.glob("*.json")))
         raise ValueError(f"there is no recording {name!r}; choose one of {known}")
-    return read_json(path)
+    found: dict[str, Any] = read_json(path)
+    return found

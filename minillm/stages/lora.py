@@ -7,22 +7,18 @@ plain documents are mixed in, so that what each of the two forgets can be seen.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from minillm import checks
 from minillm.data.conversations import Conversations
 from minillm.data.corpora import Corpus
-from minillm.model.adapters import save_adapter
 from minillm.model.gpt import GPT
 from minillm.model.lora import LoRAConfig, apply_lora, n_lora_parameters
 from minillm.stages.sft import SFTConfig, fine_tune
-from minillm.text.chat import save_chat_format
 from minillm.text.tokenizer import Tokenizer
-from minillm.train.runtime import Runtime, choose_runtime
+from minillm.train.options import RunOptions
 
-__all__ = ["ADAPTER", "FULL", "DomainConfig", "adapt"]
-
-ADAPTER, FULL = "adapter", "full"  # folders in the stage's artifact
+__all__ = ["DomainConfig", "adapt"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +30,9 @@ class DomainConfig:
     full_learning_rate: float  # AdamW's peak where all weights are trained
 
     def __post_init__(self) -> None:
-        if not isinstance(self.adapter, LoRAConfig):
-            raise TypeError(f"adapter is {self.adapter!r}; use a LoRAConfig")
-        if not isinstance(self.training, SFTConfig):
-            raise TypeError(f"training is {self.training!r}; use an SFTConfig")
-        replace(self.training.fit, learning_rate=self.full_learning_rate)  # refuses one that is not allowed
+        checks.instance("adapter", self.adapter, LoRAConfig)
+        checks.instance("training", self.training, SFTConfig)
+        checks.number("full_learning_rate", self.full_learning_rate, above=0)
 
     @property
     def full_training(self) -> SFTConfig:
@@ -52,53 +46,29 @@ def adapt(
     tokenizer: Tokenizer,
     conversations: Conversations,
     corpus: Corpus,
-    folder: str | Path,
+    options: RunOptions,
     *,
     full: bool = False,
-    seed: int = 0,
-    runtime: Runtime | None = None,
-    progress: bool = True,
 ) -> dict[str, Any]:
-    """Train an adapter, or all weights, on the conversations of a domain, and save the model with its tokenizer.
-
-    A run that was stopped goes on from its last checkpoint in the folder.
+    """Train an adapter, or all weights, on the conversations of a domain: in place.
 
     Args:
         config: the settings.
-        model: an assistant; it is trained in place and ends with its adapter.
+        model: an assistant; it ends with its adapter.
         tokenizer: the model's.
         conversations: of the domain.
-        corpus: what the model was pretrained on; its validation split measures what is forgotten.
-        folder: gets the model, the adapter's weights added in, and in `adapter` the adapter alone.
+        corpus: what the model was pretrained on.
+        options: where and how; the seed decides the order of the conversations and the adapter's first weights.
         full: whether all weights are trained, without an adapter.
-        seed: decides the order of the conversations and the adapter's first weights.
-        runtime: where it runs; None chooses by the machine.
-        progress: whether to show a progress bar.
     Returns:
-        the figures of `sft`, the number of trained weights, and their share in the model without an adapter.
+        the figures of `fine_tune`, the number of trained weights, and their share in the model without an adapter.
     Raises:
-        ValueError: as `sft`; a target of the adapter that the model does not have.
+        ValueError: as `fine_tune`; a target of the adapter that the model does not have.
     """
-    folder, runtime = Path(folder), runtime or choose_runtime()
     whole = model.n_parameters
     if not full:
-        apply_lora(model, config.adapter, generator=seed)
-    figures = fine_tune(
-        config.full_training if full else config.training,
-        model,
-        tokenizer,
-        conversations,
-        corpus,
-        folder,
-        seed=seed,
-        runtime=runtime,
-        progress=progress,
-    )
-    if runtime.is_main:
-        model.save_pretrained(folder)
-        tokenizer.save(folder)
-        save_chat_format(folder, tokenizer)
-        if not full:
-            save_adapter(model, folder / ADAPTER)
+        apply_lora(model, config.adapter, generator=options.seed)
+    training = config.full_training if full else config.training
+    figures = fine_tune(training, model, tokenizer, conversations, corpus, options)
     trained = whole if full else n_lora_parameters(model)
     return figures | {"parameters": whole, "trained_parameters": trained, "trainable_share": trained / whole}

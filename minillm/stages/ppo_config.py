@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
+
+from minillm import checks
+from minillm.keys import setting
 
 __all__ = ["PPOConfig"]
 
@@ -27,62 +28,32 @@ class PPOConfig:
     lam: float = 0.95  # of the advantages: 0 trusts the critic, 1 the rewards alone
     kl_coef: float = 0.1  # reward that a nat of distance to the reference costs
     kl_target: float | None = None  # nats a response at which kl_coef is steered; None: it stays as it is
-    max_step_kl: float | None = (
-        None  # nats a token from the sampling policy at which an iteration's updates end
-    )
+    max_step_kl: float | None = None  # nats a token from the sampling policy at which updates end
     whiten: bool = True  # whether advantages are brought to mean 0 and variance 1
     max_grad_norm: float = 1.0  # a longer gradient is cut to it
     temperature: float = 1.0  # of the answers
     max_new_tokens: int = 100  # of an answer, its end token included
     missing_end_penalty: float = 1.0  # taken from the score of an answer without its end token
     rows: int = 16  # answers computed at once
-    evaluate_every: int = 4  # iterations between evaluations
-    checkpoint_every: int = 8  # iterations between checkpoints
-    mask_padding: bool = True  # False is a mistake to look at: padding counts as actions
-    end_token: bool = True  # False is another: the end token is no action, and its absence costs nothing
+    evaluate_every: int = setting(4)  # iterations between evaluations
+    checkpoint_every: int = setting(8)  # iterations between checkpoints
 
     def __post_init__(self) -> None:
         for name in ("iterations", "prompts", "epochs", "minibatches", "rows", "max_new_tokens"):
-            _check(name, getattr(self, name), whole=True, low=1)
+            checks.whole_number(name, getattr(self, name), at_least=1)
         for name in ("evaluate_every", "checkpoint_every"):
-            _check(name, getattr(self, name), whole=True, low=1)
-        _check("critic_warmup", self.critic_warmup, whole=True, low=0)
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.whole_number("critic_warmup", self.critic_warmup, at_least=0)
         for name in ("learning_rate", "critic_learning_rate", "clip_eps", "max_grad_norm", "temperature"):
-            _check(name, getattr(self, name), above=0)
+            checks.number(name, getattr(self, name), above=0)
         for name in ("value_clip_eps", "kl_target", "max_step_kl"):
-            _check(name, getattr(self, name), above=0, optional=True)
+            checks.number(name, getattr(self, name), above=0, optional=True)
         for name in ("gamma", "lam", "final_share"):
-            _check(name, getattr(self, name), low=0, high=1)
+            checks.number(name, getattr(self, name), at_least=0, at_most=1)
         for name in ("kl_coef", "missing_end_penalty"):
-            _check(name, getattr(self, name), low=0)
-        for name in ("whiten", "mask_padding", "end_token"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} is {getattr(self, name)!r}; use True or False")
+            checks.number(name, getattr(self, name), at_least=0)
+        checks.yes_or_no("whiten", self.whiten)
         if self.minibatches > self.prompts:
             raise ValueError(
                 f"minibatches is {self.minibatches} and prompts {self.prompts}; use at least a prompt a minibatch"
             )
-
-
-def _check(
-    name: str,
-    value: Any,
-    *,
-    whole: bool = False,
-    low: float | None = None,
-    above: float | None = None,
-    high: float | None = None,
-    optional: bool = False,
-) -> None:
-    """Refuse a setting that is no number, or out of its bounds."""
-    if value is None and optional:
-        return
-    allowed = "a whole number" if whole else "a finite number"
-    allowed += f" of at least {low}" if low is not None else f" above {above}"
-    allowed += f" and at most {high}" if high is not None else ""
-    allowed += ", or None" if optional else ""
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise TypeError(f"{name} is {value!r}; use {allowed}")
-    too_low = (low is not None and value < low) or (above is not None and not value > above)
-    if too_low or (high is not None and value > high) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value}; use {allowed}")

@@ -6,14 +6,15 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from minillm.data.conversations import prompts_of
+from minillm.keys import deciding
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel, ScalarModel
 from minillm.stages import policy_losses
@@ -35,11 +36,12 @@ from minillm.train.checkpoint import (
     load_optimizer_tensors,
     model_tensors,
     optimizer_tensors,
+    what_is_kept,
 )
 from minillm.train.log import MetricsLog
+from minillm.train.options import RunOptions
 from minillm.train.run import CHECKPOINT_FOLDER, METRICS_FILE, TrainingDivergedError
 from minillm.train.runtime import (
-    Runtime,
     broadcast_weights,
     gather_from_processes,
     make_generator,
@@ -50,9 +52,7 @@ __all__ = ["ROLLOUTS_FILE", "Experience", "PPORun", "token_rewards"]
 
 ROLLOUTS_FILE = "rollouts.jsonl"
 _LOGGED_ROLLOUTS = 4  # of each iteration
-_PASSED_OVER = (
-    20  # times as many prompts as are needed are looked at, before it is said that they are too long
-)
+_PASSED_OVER = 20  # times as many prompts as are needed are looked at, before they are called too long
 _ADAPTIVE_GAIN, _ADAPTIVE_CLIP = 0.1, 0.2  # of the adaptive coefficient, Ziegler et al. 2019, section 2.2
 
 
@@ -63,46 +63,48 @@ class Experience:
     All tensors but the scores are (batch, time - 1), 0 where there is no action.
     """
 
-    rollouts: Rollouts
+    rollouts: Rollouts  # the answers
     scores: Tensor  # (batch,) of the reward model, without penalty
     log_probs: Tensor  # under the policy that sampled
     log_probs_ref: Tensor  # under the reference
     entropies: Tensor  # of the policy's choices
     values: Tensor  # of the critic
-    advantages: Tensor
-    returns: Tensor
+    advantages: Tensor  # by `gae`
+    returns: Tensor  # by `gae`; what the critic should have said
 
 
 class PPORun:
-    """One call of `ppo`, whose arguments these are: the state, and the steps that an iteration is made of."""
+    """One call of `train_policy`, whose arguments these are: the state, and the steps that an iteration is made of."""
 
     def __init__(
         self,
         config: PPOConfig,
-        policy: GPT,
+        sft_model: GPT,
         reward_model: RewardModel,
         tokenizer: Tokenizer,
         prompt: Callable[[int], Sequence[Message]],
-        folder: Path | None,
-        seed: int,
-        runtime: Runtime,
+        options: RunOptions,
     ) -> None:
-        self.config, self.runtime, self.seed = config, runtime, seed
+        # In bf16 the first ratios of an iteration, which must be 1, are off by several per cent.
+        runtime = replace(options.runtime, precision="fp32")
+        self.config, self.options = config, replace(options, runtime=runtime)
         self.tokenizer, self.prompt = tokenizer, prompt
-        self.policy = policy.to(runtime.device).eval()
-        self.reference = copy.deepcopy(self.policy).requires_grad_(False)
-        self.reward_model = reward_model.to(runtime.device).eval().requires_grad_(False)
+        self.policy = copy.deepcopy(sft_model).to(runtime.device).eval().requires_grad_(True)
+        # Both belong to the caller: their gradients stay switched on, and `judge` asks for none.
+        self.reference = sft_model.to(runtime.device).eval()
+        self.reward_model = reward_model.to(runtime.device).eval()
         self.critic = ScalarModel.from_body(reward_model).to(runtime.device).eval()
         self.optimizers = {
             "policy": _adamw(self.policy, config.learning_rate),
             "critic": _adamw(self.critic, config.critic_learning_rate),
         }
-        writes = folder is not None and runtime.is_main
         for model in (self.policy, self.critic):
             broadcast_weights(model, runtime.world_size)
-        self.log = MetricsLog(folder / METRICS_FILE if writes else None)
-        self.rollout_log = MetricsLog(folder / ROLLOUTS_FILE if writes else None)
-        self.checkpoints = Checkpoints(folder / CHECKPOINT_FOLDER) if folder is not None else None
+        folder = options.folder
+        written = folder if runtime.is_main else None
+        self.log = MetricsLog(written and written / METRICS_FILE)
+        self.rollout_log = MetricsLog(written and written / ROLLOUTS_FILE)
+        self.checkpoints = None if folder is None else Checkpoints(folder / CHECKPOINT_FOLDER)
         self.iteration, self.kl_coef, self.tokens = 0, config.kl_coef, 0
         self._started = time.perf_counter()
 
@@ -115,7 +117,7 @@ class PPORun:
 
     def iterate(self) -> dict[str, float]:
         """Sample, score, estimate advantages, learn, and log."""
-        with self.runtime.autocast():
+        with self.options.runtime.autocast():
             clock = [time.perf_counter()]
             rollouts, prompts = self.sample()
             clock.append(time.perf_counter())
@@ -135,7 +137,8 @@ class PPORun:
     def sample(self) -> tuple[Rollouts, list[Sequence[Message]]]:
         """Let the policy answer this iteration's prompts."""
         limit = self.policy.config.context_length - 1
-        prompts, rendered = [], []
+        prompts: list[Sequence[Message]] = []
+        rendered: list[list[int]] = []
         number = self.iteration * self.config.prompts
         stride = self.config.iterations * self.config.prompts
         passed_over = 0
@@ -145,11 +148,12 @@ class PPORun:
                     f"of {passed_over + len(prompts)} prompts only {len(prompts)} leave room for an answer in the "
                     f"context of {limit + 1} tokens; give shorter ones"
                 )
-            messages = self.prompt(number + len(prompts))
-            ids = render_chat(messages, self.tokenizer, add_generation_prompt=True).ids
-            if len(ids) < limit:
-                prompts.append(messages)
-                rendered.append(ids)
+            for messages in prompts_of(self.prompt(number + len(prompts))):  # an earlier question may fit
+                ids = render_chat(messages, self.tokenizer, add_generation_prompt=True).ids
+                if len(ids) < limit:
+                    prompts.append(messages)
+                    rendered.append(ids)
+                    break
             else:
                 passed_over += 1
                 number += stride
@@ -160,12 +164,10 @@ class PPORun:
             self.tokenizer.end_of_text_id,
             self.config.max_new_tokens,
             self.config.temperature,
-            make_generator(self.seed * 1_000_003 + self.iteration),
-            mask_padding=self.config.mask_padding,
-            end_is_action=self.config.end_token,
-            runtime=self.runtime,
+            make_generator(self.options.seed * 1_000_003 + self.iteration),
+            runtime=self.options.runtime,
         )
-        return rollouts.to(self.runtime.device), prompts
+        return rollouts.to(self.options.runtime.device), prompts
 
     @torch.no_grad()
     def judge(self, rollouts: Rollouts) -> Experience:
@@ -179,11 +181,12 @@ class PPORun:
             return log_probs, log_probs_ref, entropies, action_values(self.critic, piece)
 
         log_probs, log_probs_ref, entropies, values = by_pieces(
-            all_models, rollouts, config.rows, self.runtime
+            all_models, rollouts, config.rows, self.options.runtime
         )
-        scores = answer_scores(self.reward_model, rollouts, config.rows, self.runtime)
-        penalty = config.missing_end_penalty if config.end_token else 0.0
-        rewards = token_rewards(scores, rollouts.ended, log_probs, log_probs_ref, mask, self.kl_coef, penalty)
+        scores = answer_scores(self.reward_model, rollouts, config.rows, self.options.runtime)
+        rewards = token_rewards(
+            scores, rollouts.ended, log_probs, log_probs_ref, mask, self.kl_coef, config.missing_end_penalty
+        )
         advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
         if config.whiten:
             advantages = policy_losses.whiten(advantages, mask)
@@ -191,7 +194,7 @@ class PPORun:
 
     def learn(self, experience: Experience) -> dict[str, float]:
         """Go over the answers a few times, in minibatches, and change policy and critic."""
-        config, generator = self.config, make_generator(self.seed * 1_000_003 + self.iteration)
+        config, generator = self.config, make_generator(self.options.seed * 1_000_003 + self.iteration)
         self._set_learning_rates()
         history: list[dict[str, float]] = []
         for _ in range(config.epochs):
@@ -204,13 +207,14 @@ class PPORun:
 
     def update(self, experience: Experience, rows: Tensor) -> dict[str, float]:
         """One step of both optimizers, on the answers of some rows, of which each process takes its share."""
-        config, rank, world_size = self.config, self.runtime.rank, self.runtime.world_size
+        config, rank, world_size = self.config, self.options.runtime.rank, self.options.runtime.world_size
         count = int(experience.rollouts.action_mask[rows].sum())
         history = []
-        for piece in rows.split(min(config.rows, math.ceil(len(rows) / world_size)))[rank::world_size]:
+        at_once = min(config.rows, math.ceil(len(rows) / world_size))
+        for piece in torch.split(rows, at_once)[rank::world_size]:
             losses, numbers = self.losses(experience, piece)
             share = int(experience.rollouts.action_mask[piece].sum()) / max(1, count)
-            (share * sum(losses)).backward()
+            (share * (losses[0] + losses[1])).backward()  # type: ignore[no-untyped-call]  # untyped in torch
             history.append((share, numbers))
         for model in (self.policy, self.critic):
             if not history:  # fewer rows than processes
@@ -310,7 +314,7 @@ class PPORun:
 
     def save(self) -> None:
         """Write a checkpoint from which `resume` goes on bit for bit."""
-        if self.checkpoints is None or not self.runtime.is_main:
+        if self.checkpoints is None or not self.options.runtime.is_main:
             return
         self.log.flush()
         self.rollout_log.flush()
@@ -324,11 +328,13 @@ class PPORun:
         }
         self.checkpoints.save(self.iteration, tensors, state)
 
-    @torch.no_grad()
+    def what_is_kept(self) -> str:
+        """The line for a user who stops the training."""
+        return what_is_kept(None if self.checkpoints is None else self.checkpoints.folder)
+
     def resume(self) -> None:
         """Go back to the newest good checkpoint, if there is one, and cut the logs to it."""
-        found = None if self.checkpoints is None else self.checkpoints.load()
-        if found is not None:
+        if self.checkpoints is not None and (found := self.checkpoints.load()) is not None:
             self.iteration, tensors, state = found
             if state["settings"] != self._settings():
                 raise ValueError(
@@ -344,9 +350,8 @@ class PPORun:
         self.rollout_log.rewind(self.iteration)
 
     def _settings(self) -> dict[str, Any]:
-        settings = asdict(self.config) | {"seed": self.seed}
-        del settings["checkpoint_every"]
-        return settings
+        settings: dict[str, Any] = deciding(self.config)
+        return settings | {"seed": self.options.seed}
 
     def _set_learning_rates(self) -> None:
         done = self.iteration / self.config.iterations

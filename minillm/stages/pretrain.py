@@ -1,37 +1,32 @@
 """Pretraining: a base model learns to predict the next token of a corpus, document by document.
 
-Losses are in nats per predicted token, measured on whole documents. A document of n tokens has n + 1
-predictions: its first token is predicted from the end-of-text token before it, and the end-of-text token
-after it counts too. Their sum is the negative log-probability of the document and nothing else, which is what
-the entropy of the micro-world bounds from below. `bits_per_byte` leaves the end token out, as it is no text.
+Losses are in nats per predicted token, measured on whole documents (see `minillm.train.document_loss`).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from minillm.data.batches import Batch, PackedDocuments, TokenDocuments, whole_documents
+from minillm import checks
+from minillm.data.batches import PackedDocuments, TokenDocuments, tokenize, whole_documents
 from minillm.data.corpora import Corpus
 from minillm.data.shards import open_shards, write_shards
-from minillm.model.gpt import GPT, GPTConfig, next_token_loss
+from minillm.keys import setting
+from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.init import copy_friendly_start
 from minillm.text.tokenizer import Tokenizer
-from minillm.train.config import FitConfig
+from minillm.train.config import FitConfig, check_fit
+from minillm.train.document_loss import DocumentLoss, document_loss
 from minillm.train.loop import FitResult, fit
-from minillm.train.runtime import Runtime, choose_runtime, make_generator, to_device, wait_for_main
+from minillm.train.options import RunOptions
+from minillm.train.runtime import Runtime, make_generator, wait_for_main
 
-__all__ = ["DocumentLoss", "PretrainConfig", "document_loss", "pretrain", "tokenize"]
-
-_ENCODED_AT_ONCE = 2_000  # documents
+__all__ = ["PretrainConfig", "pretrain", "validation_figures"]
 
 
 @dataclass(frozen=True)
@@ -43,146 +38,95 @@ class PretrainConfig:
     rows: int = 16  # rows of context_length tokens in the batch of one optimizer step
     copy_friendly: bool = True  # whether the first weights make copying from the context easy to learn
     max_epochs: float = 20.0  # fewer steps are made where the corpus would be read more often than this
-    validation_tokens: int = 16_384  # about so many are predicted at each validation during training
+    validation_tokens: int = setting(  # about so many are predicted at each validation during training
+        16_384, decides=lambda config: config.fit.stops_early
+    )
 
     def __post_init__(self) -> None:
-        for name, kind in (("model", GPTConfig), ("fit", FitConfig)):
-            if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"{name} is {getattr(self, name)!r}; use a {kind.__name__}")
-        for name in ("rows", "max_epochs", "validation_tokens"):
-            value = getattr(self, name)
-            kinds = (int, float) if name == "max_epochs" else (int,)
-            if isinstance(value, bool) or not isinstance(value, kinds):
-                raise TypeError(f"{name} is {value!r}; use a number above 0")
-            if not value > 0:
-                raise ValueError(f"{name} is {value}; use a number above 0")
-
-
-@dataclass(frozen=True)
-class DocumentLoss:
-    """Summed surprise of a model at documents.
-
-    Attributes:
-        nats: of all predictions, end tokens included.
-        predictions: their number (tokens).
-        end_nats: the part of `nats` that the end tokens caused.
-    """
-
-    nats: float
-    predictions: int
-    end_nats: float
-
-    @property
-    def per_token(self) -> float:
-        """Mean loss, end tokens included (nats/token)."""
-        return self.nats / self.predictions
-
-    def bits_per_byte(self, n_bytes: int) -> float:
-        """Bits per byte of UTF-8 text, end tokens excluded: (nats - end_nats) / ln 2 / bytes."""
-        return (self.nats - self.end_nats) / math.log(2) / n_bytes
-
-
-@torch.no_grad()
-def document_loss(model: nn.Module, batches: Iterable[Batch], end_of_text_id: int) -> DocumentLoss:
-    """Sum the loss of a model over batches, in the precision that is in force.
-
-    Args:
-        model: a GPT, on any device; in evaluation mode.
-        batches: from `whole_documents`.
-        end_of_text_id: id of the control token between documents.
-    """
-    device = next(model.parameters()).device
-    nats = end_nats = 0.0
-    predictions = 0
-    for batch in batches:
-        predictions += batch.n_targets
-        batch = to_device(batch, device)
-        losses = next_token_loss(model, batch.ids, batch.targets, batch.document_ids, reduction="none")
-        losses = losses.to("cpu", torch.float64)
-        nats += losses.sum().item()
-        end_nats += losses[batch.targets.cpu() == end_of_text_id].sum().item()
-    return DocumentLoss(nats, predictions, end_nats)
-
-
-def tokenize(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[int]]:
-    """The token ids of each text, encoded many at a time."""
-    texts = iter(texts)
-    while some := list(islice(texts, _ENCODED_AT_ONCE)):
-        yield from tokenizer.encode_batch(some)
+        checks.instance("model", self.model, GPTConfig)
+        check_fit(self.fit)
+        for name in ("rows", "validation_tokens"):
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.yes_or_no("copy_friendly", self.copy_friendly)
+        checks.number("max_epochs", self.max_epochs, above=0)
 
 
 def pretrain(
     config: PretrainConfig,
     tokenizer: Tokenizer,
     corpus: Corpus,
-    folder: str | Path,
+    options: RunOptions,
     *,
-    tokens: str | Path | None = None,
-    seed: int = 0,
-    runtime: Runtime | None = None,
-    progress: bool = True,
-) -> dict[str, Any]:
-    """Train a base model from random weights, and save it with its tokenizer.
-
-    A run that was stopped goes on from its last checkpoint in the folder.
+    shards: Path | None = None,
+) -> tuple[GPT, dict[str, Any]]:
+    """Train a base model from random weights.
 
     Args:
         config: the settings.
         tokenizer: gives the ids, and the model its vocabulary size.
         corpus: the text.
-        folder: gets config.json, model.safetensors, tokenizer.json and metrics.jsonl.
-        tokens: folder for the token ids of the training split, written once and read through memory maps; None: they
+        options: where and how; the seed decides the first weights and the order of the documents.
+        shards: folder for the token ids of the training split, written once and read through memory maps; None: they
             are kept in memory.
-        seed: decides the first weights and the order of the documents.
-        runtime: where it runs; None chooses by the machine.
-        progress: whether to show a progress bar.
     Returns:
-        the figures of the stage: losses in nats/token; `seconds` of the whole stage, `training_seconds` of
-        training alone, without compiling.
+        the model, and the figures of its training: losses in nats/token; `seconds` of it all, `training_seconds` of the
+        steps alone, without compiling.
     Raises:
         ValueError: the corpus is shorter than one context.
     """
     started = time.perf_counter()
-    runtime = runtime or choose_runtime()
     end_of_text, context_length = tokenizer.end_of_text_id, config.model.context_length
-    train = _documents(tokenizer, corpus, tokens, runtime, progress)
+    train = _documents(tokenizer, corpus, shards, options.runtime, options.progress)
     if train.n_predictions < context_length:
         raise ValueError(
             f"corpus {corpus.name} has {train.n_predictions} tokens for training, less than one context "
             f"of {context_length}; give a longer text, or choose a shorter context_length"
         )
-    held_out = list(corpus.documents("validation"))
-    held_out_ids = list(tokenize(tokenizer, held_out))
-    some = TokenDocuments(_sample(held_out_ids, config.validation_tokens), end_of_text)
-    packed = PackedDocuments(train, end_of_text, context_length, config.rows, seed)
+    held_out = list(tokenize(tokenizer, corpus.documents("validation")))
+    some = TokenDocuments(_sample(held_out, config.validation_tokens), end_of_text)
+    packed = PackedDocuments(train, end_of_text, context_length, config.rows, options.seed)
     steps = min(config.fit.steps, math.ceil(config.max_epochs * packed.batches_per_epoch))
-
-    def loss_on(documents: Iterable[list[int]] | TokenDocuments) -> DocumentLoss:
-        return document_loss(model, whole_documents(documents, end_of_text, context_length), end_of_text)
-
-    generator = make_generator(seed)
+    generator = make_generator(options.seed)
     model = GPT(replace(config.model, vocab_size=tokenizer.vocab_size), generator)
     if config.copy_friendly:
         copy_friendly_start(model, generator)
     result = fit(
         model,
         packed,
-        replace(config.fit, steps=steps, seed=seed),
-        validate=lambda _: loss_on(some).per_token,
-        directory=folder,
-        runtime=runtime,
-        progress=progress,
+        replace(config.fit, steps=steps, seed=options.seed),
+        validate=lambda _: _loss(model, some, end_of_text).per_token,
+        directory=options.folder,
+        runtime=options.runtime,
+        progress=options.progress,
     )
-    loss = loss_on(held_out_ids)
-    if runtime.is_main:
-        model.save_pretrained(folder)
-        tokenizer.save(folder)
-    figures = _figures(model, result, packed, time.perf_counter() - started)
-    return figures | _losses(loss, corpus, sum(len(text.encode()) for text in held_out))
+    return model, _figures(model, result, packed, time.perf_counter() - started)
+
+
+def _loss(model: GPT, documents: Iterable[list[int]] | TokenDocuments, end_of_text: int) -> DocumentLoss:
+    batches = whole_documents(documents, end_of_text, model.config.context_length)
+    return document_loss(model, batches, end_of_text)
+
+
+def validation_figures(model: GPT, tokenizer: Tokenizer, corpus: Corpus) -> dict[str, Any]:
+    """The loss of a model on the whole validation split of a corpus.
+
+    Returns:
+        `val_loss` (nats/token), `bits_per_byte` and, where the entropy of the text is known, `entropy_floor`
+        (nats/token) and `above_floor`, the share by which the loss lies above it.
+    """
+    texts = list(corpus.documents("validation"))
+    loss = _loss(model, list(tokenize(tokenizer, texts)), tokenizer.end_of_text_id)
+    n_bytes = sum(len(text.encode()) for text in texts)
+    figures = {"val_loss": loss.per_token, "bits_per_byte": loss.bits_per_byte(n_bytes)}
+    entropy = corpus.entropy_nats()
+    if entropy is not None:
+        floor = entropy / loss.predictions
+        figures |= {"entropy_floor": floor, "above_floor": loss.per_token / floor - 1}
+    return figures
 
 
 def _documents(
-    tokenizer: Tokenizer, corpus: Corpus, folder: str | Path | None, runtime: Runtime, progress: bool
+    tokenizer: Tokenizer, corpus: Corpus, folder: Path | None, runtime: Runtime, progress: bool
 ) -> TokenDocuments:
     """The tokens of the training split, in memory or, where there is a folder, on disk."""
     if folder is None:
@@ -215,13 +159,3 @@ def _figures(model: GPT, result: FitResult, packed: PackedDocuments, seconds: fl
         "best_step": result.best_step,
         "stopped_early": result.stopped_early,
     }
-
-
-def _losses(loss: DocumentLoss, corpus: Corpus, n_bytes: int) -> dict[str, Any]:
-    """The losses on the whole validation split, beside the floor where there is one."""
-    figures = {"val_loss": loss.per_token, "bits_per_byte": loss.bits_per_byte(n_bytes)}
-    entropy = corpus.entropy_nats()
-    if entropy is not None:
-        floor = entropy / loss.predictions
-        figures |= {"entropy_floor": floor, "above_floor": loss.per_token / floor - 1}
-    return figures

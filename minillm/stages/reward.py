@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minillm.data.preferences import Comparison
+from minillm import checks
+from minillm.data.comparisons import Comparison
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
 from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
-from minillm.train.config import FitConfig
+from minillm.train.config import FitConfig, check_fit
 from minillm.train.loop import fit
-from minillm.train.runtime import Runtime, choose_runtime, make_generator, to_device
+from minillm.train.options import RunOptions
+from minillm.train.runtime import make_generator, to_device
 
 __all__ = [
     "ComparisonBatch",
@@ -36,9 +37,10 @@ __all__ = [
     "RewardConfig",
     "RewardModel",
     "fitting_comparisons",
+    "mean_ranking_loss",
     "ranking_loss",
-    "reward",
     "score_comparisons",
+    "train_reward_model",
 ]
 
 _BUCKET = 16  # batches; prompts of about equal length are put together within so many
@@ -53,12 +55,9 @@ class RewardConfig:
     max_epochs: float = 2.0  # fewer steps are made where they would read the comparisons more often
 
     def __post_init__(self) -> None:
-        if not isinstance(self.fit, FitConfig):
-            raise TypeError(f"fit is {self.fit!r}; use a FitConfig")
-        if isinstance(self.prompts, bool) or not isinstance(self.prompts, int) or self.prompts < 1:
-            raise ValueError(f"prompts is {self.prompts!r}; use a whole number of at least 1")
-        if not self.max_epochs > 0:
-            raise ValueError(f"max_epochs is {self.max_epochs}; use a number above 0")
+        check_fit(self.fit)
+        checks.whole_number("prompts", self.prompts, at_least=1)
+        checks.number("max_epochs", self.max_epochs, above=0)
 
 
 def ranking_loss(scores: Tensor, ranks: Tensor, reduction: str = "mean") -> Tensor:
@@ -94,7 +93,9 @@ def ranking_loss(scores: Tensor, ranks: Tensor, reduction: str = "mean") -> Tens
     margins = torch.where(better, scores[..., :, None] - scores[..., None, :], 0.0).float()
     nats = torch.where(better, F.softplus(-margins), 0.0).sum(dim=(-2, -1))
     nats = nats / better.sum(dim=(-2, -1)).clamp(min=1)
-    return {"mean": nats.mean, "sum": nats.sum, "none": lambda: nats}[reduction]()
+    if reduction == "none":
+        return nats
+    return nats.mean() if reduction == "mean" else nats.sum()
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class ComparisonBatches:
 
     @property
     def batches_per_epoch(self) -> int:
+        """Steps until every prompt has been seen once."""
         return -(-len(self.rows) // self.prompts)
 
     def batch(self, step: int) -> ComparisonBatch:
@@ -174,7 +176,7 @@ class ComparisonBatches:
             batches += [bucket[i : i + self.prompts] for i in range(0, len(bucket), self.prompts)]
         return [batches[i] for i in random.permutation(len(batches))]
 
-    def collate(self, numbers: Sequence[int]) -> ComparisonBatch:
+    def collate(self, numbers: Sequence[int] | np.ndarray) -> ComparisonBatch:
         """Some of the comparisons as one batch."""
         answers = max(len(self.rows[number]) for number in numbers)
         time = max(len(ids) for number in numbers for ids in self.rows[number])
@@ -236,69 +238,47 @@ def score_comparisons(
     return scores
 
 
-def reward(
+def train_reward_model(
     config: RewardConfig,
     sft_model: GPT,
     tokenizer: Tokenizer,
     train: Sequence[Comparison],
     held_out: Sequence[Comparison],
-    folder: str | Path,
-    *,
-    seed: int = 0,
-    runtime: Runtime | None = None,
-    progress: bool = True,
-) -> dict[str, Any]:
-    """Train a reward model on comparisons, and save it with its tokenizer.
-
-    A run that was stopped goes on from its last checkpoint in the folder.
+    options: RunOptions,
+) -> tuple[RewardModel, dict[str, Any]]:
+    """Train a reward model on comparisons.
 
     Args:
         config: the settings.
         sft_model: the model whose body is copied; it stays as it is.
         tokenizer: its tokenizer.
         train: ranked answers to learn from.
-        held_out: others, for the validation loss and for where zero lies.
-        folder: gets config.json, model.safetensors, tokenizer.json and metrics.jsonl.
-        seed: decides the head's first weights and the order.
-        runtime: where it runs; None chooses by the machine.
-        progress: whether to show a progress bar.
+        held_out: others, for the validation loss.
+        options: where and how; the seed decides the head's first weights and the order.
     Returns:
-        the figures of the stage; losses in nats per pair.
+        the model, whose scores have the mean 0 over the training answers, and the figures of its training.
     Raises:
         ValueError: no comparison fits the context.
     """
     started = time.perf_counter()
-    runtime = runtime or choose_runtime()
     context_length = sft_model.config.context_length
-    model = RewardModel.from_body(sft_model, make_generator(seed))
-    batches = ComparisonBatches(train, tokenizer, context_length, config.prompts, seed)
-    tests = ComparisonBatches(held_out, tokenizer, context_length, config.prompts)
-
-    def loss_on_tests(_: Any) -> float:
-        scores = score_comparisons(model, tokenizer, tests.comparisons)
-        losses = [
-            ranking_loss(torch.tensor(s), torch.tensor(one.ranks)).item()
-            for s, one in zip(scores, tests.comparisons, strict=True)
-        ]
-        return sum(losses) / len(losses)
-
+    model = RewardModel.from_body(sft_model, make_generator(options.seed))
+    batches = ComparisonBatches(train, tokenizer, context_length, config.prompts, options.seed)
+    tests = fitting_comparisons(held_out, tokenizer, context_length)
     steps = min(config.fit.steps, math.ceil(config.max_epochs * batches.batches_per_epoch))
     result = fit(
         model,
         batches,
-        replace(config.fit, steps=steps, seed=seed),
+        replace(config.fit, steps=steps, seed=options.seed),
         loss=batch_loss,
-        validate=loss_on_tests,
-        directory=folder,
-        runtime=runtime,
-        progress=progress,
+        validate=lambda _: mean_ranking_loss(score_comparisons(model, tokenizer, tests), tests),
+        directory=options.folder,
+        runtime=options.runtime,
+        progress=options.progress,
     )
     scores = score_comparisons(model, tokenizer, batches.comparisons)
     model.mean.fill_(float(np.mean([score for row in scores for score in row])))
-    if runtime.is_main:
-        model.save_pretrained(folder)
-        tokenizer.save(folder)
-    return {
+    return model, {
         "seconds": round(max(time.perf_counter() - started, result.seconds), 2),
         "training_seconds": round(result.seconds, 2),
         "parameters": model.n_parameters,
@@ -308,6 +288,14 @@ def reward(
         "too_long": len(train) - len(batches.comparisons),
         "epochs": result.steps / batches.batches_per_epoch,
         "train_loss": result.train_loss,
-        "val_loss": result.val_loss,
         "stopped_early": result.stopped_early,
     }
+
+
+def mean_ranking_loss(scores: Sequence[Sequence[float]], comparisons: Sequence[Comparison]) -> float:
+    """The mean loss of scored comparisons (nats per pair)."""
+    losses = [
+        ranking_loss(torch.tensor(row), torch.tensor(one.ranks)).item()
+        for row, one in zip(scores, comparisons, strict=True)
+    ]
+    return sum(losses) / len(losses)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from minillm.stages.policy_losses import entropy
 from minillm.train.runtime import ALONE, Runtime, gather_from_processes, map_tensors, to_device
 
 __all__ = ["Rollouts", "action_log_probs", "action_values", "answer_scores", "by_pieces", "sample_rollouts"]
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,7 @@ class Rollouts:
 
     def rows(self, numbers: Tensor | slice) -> Rollouts:
         """Some of the rows, without the columns that are padding in all of them."""
-        used = self.mask[numbers].any(dim=0)
-        used[1:] |= self.action_mask[numbers].any(dim=0)
-        width = int(used.sum())
+        width = int(self.mask[numbers].any(dim=0).sum())
         return Rollouts(
             self.ids[numbers, :width],
             self.mask[numbers, :width],
@@ -81,8 +81,6 @@ def sample_rollouts(
     temperature: float,
     generator: torch.Generator,
     *,
-    mask_padding: bool = True,
-    end_is_action: bool = True,
     runtime: Runtime = ALONE,
 ) -> Rollouts:
     """Let the policy answer.
@@ -98,8 +96,6 @@ def sample_rollouts(
         max_new_tokens: of an answer, its end token included.
         temperature: above 0.
         generator: decides the draws.
-        mask_padding: False counts padding as actions, a mistake to look at.
-        end_is_action: False leaves the end token out of the actions, another one.
         runtime: of its processes each answers a share of the prompts, and all get all of the answers.
     """
     context_length = policy.config.context_length
@@ -120,24 +116,20 @@ def sample_rollouts(
     starts = torch.tensor([start for _, start, *_ in rows])[:, None]
     columns = torch.arange(width)[None]
     mask = columns < lengths
-    action_mask = columns >= starts
-    if mask_padding:
-        action_mask &= mask
-    if not end_is_action:
-        action_mask &= ids != end_id
-    ended, order = torch.tensor([entry[2] for entry in rows]), torch.tensor([entry[3] for entry in rows])
-    return Rollouts(ids, mask, action_mask[:, 1:], ended, order, starts[:, 0])
+    action_mask = mask & (columns >= starts)
+    ends, order = torch.tensor([entry[2] for entry in rows]), torch.tensor([entry[3] for entry in rows])
+    return Rollouts(ids, mask, action_mask[:, 1:], ends, order, starts[:, 0])
 
 
-def _shared_out(own: list[Any], n: int, runtime: Runtime) -> list[Any]:
+def _shared_out(own: list[Item], n: int, runtime: Runtime) -> list[Item]:
     """The items of all processes in order, where each has every `world_size`-th."""
     of_all = gather_from_processes(own, runtime.world_size)
     return [of_all[number % runtime.world_size][number // runtime.world_size] for number in range(n)]
 
 
 def _pieces(
-    function: Callable[[Rollouts], Any], rollouts: Rollouts, rows: int, runtime: Runtime
-) -> list[Any]:
+    function: Callable[[Rollouts], Item], rollouts: Rollouts, rows: int, runtime: Runtime
+) -> list[Item]:
     """What a function makes of neighbouring rows, piece by piece, each piece in one of the processes."""
     rows = min(rows, math.ceil(len(rollouts) / runtime.world_size))  # so that every process has a piece
     firsts = range(0, len(rollouts), rows)
@@ -147,7 +139,8 @@ def _pieces(
     ]
     if runtime.world_size > 1:  # by way of the CPU
         own = map_tensors(Tensor.cpu, own)
-    return to_device(_shared_out(own, len(firsts), runtime), rollouts.ids.device)
+    pieces: list[Item] = to_device(_shared_out(own, len(firsts), runtime), rollouts.ids.device)
+    return pieces
 
 
 def by_pieces(

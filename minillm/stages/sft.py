@@ -9,26 +9,35 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from minillm.data.batches import PackedDocuments, TokenDocuments, whole_documents
+from minillm import checks
+from minillm.data.batches import PackedDocuments, TokenDocuments, tokenize, whole_documents
 from minillm.data.conversations import Conversations
 from minillm.data.corpora import Corpus
+from minillm.keys import setting
 from minillm.model.gpt import GPT
-from minillm.stages.pretrain import document_loss, tokenize
-from minillm.text.chat import ASSISTANT, END, USER, RenderedChat, render_chat, save_chat_format
+from minillm.text.chat import ASSISTANT, END, USER, RenderedChat, render_chat
 from minillm.text.tokenizer import Tokenizer
-from minillm.train.config import FitConfig
+from minillm.train.config import FitConfig, check_fit
+from minillm.train.document_loss import document_loss
 from minillm.train.loop import fit
-from minillm.train.runtime import Runtime, choose_runtime, make_generator
+from minillm.train.options import RunOptions
+from minillm.train.runtime import make_generator
 
-__all__ = ["SFTConfig", "chat_documents", "fine_tune", "renew_control_tokens", "sft"]
+__all__ = [
+    "SFTConfig",
+    "answer_losses",
+    "change_of_losses",
+    "chat_documents",
+    "fine_tune",
+    "renew_control_tokens",
+]
 
 
 @dataclass(frozen=True)
@@ -39,19 +48,14 @@ class SFTConfig:
     rows: int = 16  # rows of context_length tokens in the batch of one optimizer step
     pretraining_share: float = 0.3  # of the documents that are read; the rest are conversations
     max_epochs: float = 20.0  # fewer steps are made where they would read the conversations more often
-    corpus_documents: int = 500  # so many validation documents of the corpus measure what is forgotten
+    corpus_documents: int = setting(500, measures=True)  # of its validation, to measure what is forgotten
 
     def __post_init__(self) -> None:
-        if not isinstance(self.fit, FitConfig):
-            raise TypeError(f"fit is {self.fit!r}; use a FitConfig")
+        check_fit(self.fit)
         for name in ("rows", "corpus_documents"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; use a whole number of at least 1")
-        if not 0.0 <= self.pretraining_share < 1.0:
-            raise ValueError(f"pretraining_share is {self.pretraining_share}; use a share from 0 to below 1")
-        if not self.max_epochs > 0:
-            raise ValueError(f"max_epochs is {self.max_epochs}; use a number above 0")
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        checks.number("pretraining_share", self.pretraining_share, at_least=0, below=1)
+        checks.number("max_epochs", self.max_epochs, above=0)
 
 
 def chat_documents(
@@ -102,109 +106,52 @@ def renew_control_tokens(model: GPT, tokenizer: Tokenizer, seed: int = 0) -> Non
         weight[special[token]] = vector * length / vector.norm()
 
 
-def sft(
-    config: SFTConfig,
-    base: GPT,
-    tokenizer: Tokenizer,
-    conversations: Conversations,
-    corpus: Corpus,
-    folder: str | Path,
-    *,
-    seed: int = 0,
-    runtime: Runtime | None = None,
-    progress: bool = True,
-) -> dict[str, Any]:
-    """Fine-tune a base model on conversations, and save it with its tokenizer and chat template.
-
-    A run that was stopped goes on from its last checkpoint in the folder.
-
-    Args:
-        config: the settings.
-        base: the model to start from; it is trained in place.
-        tokenizer: the base model's.
-        conversations: what it learns.
-        corpus: what it was pretrained on; some of it is mixed in.
-        folder: gets config.json, model.safetensors, tokenizer.json, the chat template and metrics.jsonl.
-        seed: decides the order, the plain documents and the new vectors of the control tokens.
-        runtime: where it runs; None chooses by the machine.
-        progress: whether to show a progress bar.
-    Returns:
-        the figures of the stage. `val_loss_before` and `val_loss` are those of held-out answers, in nats per
-        token of an answer; `corpus_loss_before` and `corpus_loss` are those of the corpus's validation split, in
-        nats/token.
-    Raises:
-        ValueError: no conversation has an answer within the context.
-    """
-    runtime = runtime or choose_runtime()
-    figures = fine_tune(
-        config,
-        base,
-        tokenizer,
-        conversations,
-        corpus,
-        folder,
-        new_control_tokens=True,
-        seed=seed,
-        runtime=runtime,
-        progress=progress,
-    )
-    if runtime.is_main:
-        base.save_pretrained(folder)
-        tokenizer.save(folder)
-        save_chat_format(folder, tokenizer)
-    return figures
-
-
 def fine_tune(
     config: SFTConfig,
     model: GPT,
     tokenizer: Tokenizer,
     conversations: Conversations,
     corpus: Corpus,
-    folder: str | Path | None,
+    options: RunOptions,
     *,
     new_control_tokens: bool = False,
-    seed: int = 0,
-    runtime: Runtime | None = None,
-    progress: bool = True,
 ) -> dict[str, Any]:
-    """Train a model on conversations, wherever it stands.
+    """Train a model on conversations, wherever it stands: in place.
 
-    What is trained are the parameters that require a gradient: all of them, or those of a LoRA adapter. Arguments,
-    figures and errors are those of `sft`, and `new_control_tokens` calls `renew_control_tokens` first. Nothing is
-    written but metrics.jsonl and checkpoints, and without a folder not even those.
+    What is trained are the parameters that require a gradient: all of them, or those of a LoRA adapter.
+
+    Args:
+        config: the settings.
+        model: a base model or an assistant.
+        tokenizer: the model's.
+        conversations: what it learns.
+        corpus: what it was pretrained on; some of it is mixed in.
+        options: where and how; the seed decides the order, the plain documents and the new vectors.
+        new_control_tokens: whether `renew_control_tokens` is called first, for a base model.
+    Returns:
+        the figures of the training; those of `answer_losses` are measured apart.
+    Raises:
+        ValueError: no conversation has an answer within the context.
     """
     started = time.perf_counter()
-    runtime = runtime or choose_runtime()
-    context_length = model.config.context_length
-    end_of_text = tokenizer.end_of_text_id
-
-    def loss_on(documents: TokenDocuments | list[list[int]]) -> float:
-        batches = whole_documents(documents, end_of_text, context_length)
-        return document_loss(model, batches, end_of_text).per_token
-
+    context_length, end_of_text = model.config.context_length, tokenizer.end_of_text_id
     chats = [render_chat(messages, tokenizer) for messages in conversations.conversations("train")]
-    held_out = (render_chat(messages, tokenizer) for messages in conversations.conversations("validation"))
-    answers = chat_documents(held_out, end_of_text, context_length)
     plain = list(islice(tokenize(tokenizer, corpus.documents("train")), _n_plain(config, len(chats))))
     train = chat_documents(chats, end_of_text, context_length, plain)
-    packed = PackedDocuments(train, end_of_text, context_length, config.rows, seed)
-    corpus_sample = list(islice(tokenize(tokenizer, corpus.documents("validation")), config.corpus_documents))
+    packed = PackedDocuments(train, end_of_text, context_length, config.rows, options.seed)
+    held_out = _held_out_answers(tokenizer, conversations, context_length)
     steps = min(config.fit.steps, math.ceil(config.max_epochs * packed.batches_per_epoch))
-    corpus_loss, answer_loss = [loss_on(corpus_sample)], [loss_on(answers)]
     if new_control_tokens:
-        renew_control_tokens(model, tokenizer, seed)
+        renew_control_tokens(model, tokenizer, options.seed)
     result = fit(
         model,
         packed,
-        replace(config.fit, steps=steps, seed=seed),
-        validate=lambda _: loss_on(answers),
-        directory=folder,
-        runtime=runtime,
-        progress=progress,
+        replace(config.fit, steps=steps, seed=options.seed),
+        validate=lambda _: _loss(model, held_out, end_of_text),
+        directory=options.folder,
+        runtime=options.runtime,
+        progress=options.progress,
     )
-    corpus_loss.append(loss_on(corpus_sample))
-    answer_loss.append(loss_on(answers))
     return {
         "seconds": round(max(time.perf_counter() - started, result.seconds), 2),
         "training_seconds": round(result.seconds, 2),
@@ -216,14 +163,50 @@ def fine_tune(
         "cut_conversations": sum(len(chat.ids) > context_length + 1 for chat in chats),
         "fill_share": packed.fill_share,
         "train_loss": result.train_loss,
-        "val_loss_before": answer_loss[0],
-        "val_loss": answer_loss[1],
         "best_step": result.best_step,
         "stopped_early": result.stopped_early,
-        "corpus_loss_before": corpus_loss[0],
-        "corpus_loss": corpus_loss[1],
-        "forgetting": corpus_loss[1] / corpus_loss[0] - 1,
     }
+
+
+def answer_losses(
+    config: SFTConfig, model: GPT, tokenizer: Tokenizer, conversations: Conversations, corpus: Corpus
+) -> dict[str, float]:
+    """What a model expects of held-out conversations and of plain text.
+
+    Returns:
+        `val_loss`, of the answers of the validation split, in nats per token of an answer; `corpus_loss`, of
+        `config.corpus_documents` validation documents of the corpus, in nats/token.
+    """
+    end_of_text = tokenizer.end_of_text_id
+    answers = _held_out_answers(tokenizer, conversations, model.config.context_length)
+    texts = islice(tokenize(tokenizer, corpus.documents("validation")), config.corpus_documents)
+    return {
+        "val_loss": _loss(model, answers, end_of_text),
+        "corpus_loss": _loss(model, list(texts), end_of_text),
+    }
+
+
+def change_of_losses(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """The `answer_losses` after a training beside those before it; `forgetting` is the rise of the corpus's (share)."""
+    return {
+        "val_loss_before": before["val_loss"],
+        "val_loss": after["val_loss"],
+        "corpus_loss_before": before["corpus_loss"],
+        "corpus_loss": after["corpus_loss"],
+        "forgetting": after["corpus_loss"] / before["corpus_loss"] - 1,
+    }
+
+
+def _held_out_answers(
+    tokenizer: Tokenizer, conversations: Conversations, context_length: int
+) -> TokenDocuments:
+    chats = (render_chat(messages, tokenizer) for messages in conversations.conversations("validation"))
+    return chat_documents(chats, tokenizer.end_of_text_id, context_length)
+
+
+def _loss(model: GPT, documents: TokenDocuments | list[list[int]], end_of_text: int) -> float:
+    batches = whole_documents(documents, end_of_text, model.config.context_length)
+    return document_loss(model, batches, end_of_text).per_token
 
 
 def _n_plain(config: SFTConfig, n_chats: int) -> int:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
+from minillm import checks
 from minillm.data.corpora import Corpus
 from minillm.text.tokenizer import SPECIAL_TOKENS, Tokenizer
 
-__all__ = ["TokenizerConfig", "train_tokenizer"]
+__all__ = ["TokenizerConfig", "compression", "train_tokenizer"]
 
 _MEASURED_DOCUMENTS = 500
 
@@ -25,37 +25,45 @@ class TokenizerConfig:
     max_characters: int = 10_000_000  # of the training text that are read
 
     def __post_init__(self) -> None:
+        checks.whole_number("vocab_size", self.vocab_size)
+        checks.whole_number("max_characters", self.max_characters, at_least=1)
         smallest = 256 + len(SPECIAL_TOKENS)
         if self.vocab_size < smallest:
             raise ValueError(
-                f"vocab_size={self.vocab_size} is too small; use at least {smallest}: "
+                f"vocab_size is {self.vocab_size}; use a whole number of at least {smallest}: "
                 f"256 bytes and {len(SPECIAL_TOKENS)} special tokens"
             )
-        if self.max_characters < 1:
-            raise ValueError(f"max_characters={self.max_characters} is too small; use 1 or more")
 
 
-def train_tokenizer(config: TokenizerConfig, corpus: Corpus, folder: str | Path) -> dict[str, Any]:
-    """Train a tokenizer on the corpus, and save it.
+def train_tokenizer(
+    config: TokenizerConfig, corpus: Corpus, *, progress: bool = True
+) -> tuple[Tokenizer, dict[str, Any]]:
+    """Train a tokenizer on the corpus.
 
     Args:
         config: the settings.
         corpus: its training documents are read, up to `max_characters`.
-        folder: gets tokenizer.json.
+        progress: whether to show progress bars.
     Returns:
-        the figures of the stage. `vocab_size` is smaller than asked for where the text has too few pairs to
-        merge; `bytes_per_token` is measured on validation documents.
+        the tokenizer, and the figures of its training. `vocab_size` is smaller than asked for where the text has too
+        few pairs to merge.
     """
     started = time.perf_counter()
-    tokenizer = Tokenizer.train(_beginning(corpus, config.max_characters), config.vocab_size)
-    seconds = time.perf_counter() - started
-    tokenizer.save(folder)
-    held_out = list(islice(corpus.documents("validation"), _MEASURED_DOCUMENTS))
-    return {
-        "seconds": round(seconds, 2),
+    texts = _beginning(corpus, config.max_characters)
+    tokenizer = Tokenizer.train(texts, config.vocab_size, progress=progress)
+    return tokenizer, {
+        "seconds": round(time.perf_counter() - started, 2),
         "vocab_size": tokenizer.vocab_size,
         "n_merges": tokenizer.n_merges,
-        "bytes_per_token": tokenizer.bytes_per_token(held_out),
+    }
+
+
+def compression(tokenizer: Tokenizer, corpus: Corpus) -> dict[str, Any]:
+    """How short a tokenizer makes text that it was not trained on: `bytes_per_token`, on validation documents."""
+    return {
+        "bytes_per_token": tokenizer.bytes_per_token(
+            list(islice(corpus.documents("validation"), _MEASURED_DOCUMENTS))
+        )
     }
 
 

@@ -1,13 +1,12 @@
-"""Byte pair encoding: learning merges from chunk counts, and applying them, in plain Python.
+"""Byte pair encoding: learning merges from chunk counts, and applying them.
 
 Training starts from the 256 bytes and joins, again and again, the pair of neighbouring tokens that occurs
 most often. Encoding starts from the bytes of a chunk and applies the learned merges, earliest first.
-``encode_chunk`` is the readable definition of encoding; ``Tokenizer.encode`` does the same through
-``tiktoken``, and tests hold them together.
+`encode_chunk` is the readable definition of encoding; `Tokenizer.encode` does the same through
+`tiktoken`, and tests hold them together.
 
-Two tricks make training fast without changing its result. A merge changes few chunks, so counts are updated
-there and nowhere else. And counts of existing pairs only ever fall, so a heap may hold outdated counts: when
-one comes to the top it is corrected and put back.
+A merge changes few places of the text, so training updates the counts there and nowhere else: `PairCounts` keeps
+them.
 
 References:
     Sennrich, Haddow, Birch (2016), Neural Machine Translation of Rare Words with Subword Units, algorithm 1.
@@ -17,11 +16,11 @@ References:
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
+
+from minillm.text.pairs import PairCounts
 
 __all__ = ["BYTE_ALPHABET", "Merge", "bpe_merges", "encode_chunk", "encode_steps", "merge_pair"]
 
@@ -42,12 +41,12 @@ BYTE_ALPHABET = _byte_alphabet()
 class Merge(NamedTuple):
     """One step of training.
 
-    ``pair`` are the two tokens that were joined, ``count`` is the number of places where they were
-    neighbours, ``new_id`` the id of the token made of them.
+    `pair` are the two tokens that were joined, `count` is the number of places where they were
+    neighbours, `new_id` the id of the token made of them.
     """
 
     pair: tuple[bytes, bytes]
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name, which no one needs here
     new_id: int
 
 
@@ -55,17 +54,17 @@ def bpe_merges(chunk_counts: Mapping[bytes, int]) -> Iterator[Merge]:
     """Yield the merges of byte pair encoding, best first, until every chunk is one token.
 
     A pair's count is the number of places where its two tokens stand side by side within a chunk (two in
-    ``aaa``, though only one of them can be joined). Where counts are equal, the pair of the older tokens
+    `aaa`, though only one of them can be joined). Where counts are equal, the pair of the older tokens
     wins: first the older left token, then the older right token. Merged tokens are ordered by their age, and
-    before them come the bytes in the order of ``BYTE_ALPHABET``. This is the order of Hugging Face's
-    ``tokenizers``, so the merges are the same, ties included. It depends on nothing else, so the result is
+    before them come the bytes in the order of `BYTE_ALPHABET`. This is the order of Hugging Face's
+    `tokenizers`, so the merges are the same, ties included. It depends on nothing else, so the result is
     the same whatever order the chunks come in.
 
-    Each merge walks once through every chunk that has its pair. So a long chunk (a million letters without a
-    space) costs its length times the number of merges that touch it; the time is linear in the length.
+    Each merge looks once at every place of its pair, so the length of chunks does not matter: a text in which spaces
+    are rare, or a million letters without one, takes the time of its bytes.
 
     Args:
-        chunk_counts: how often each chunk occurs, from ``count_chunks``.
+        chunk_counts: how often each chunk occurs, from `count_chunks`.
 
     Yields:
         the merges; ids 0 to 255 are the bytes, so the first merge makes token 256.
@@ -73,72 +72,19 @@ def bpe_merges(chunk_counts: Mapping[bytes, int]) -> Iterator[Merge]:
     >>> [(merge.pair, merge.count) for merge in bpe_merges({b"low": 5, b"lower": 2, b"new": 6})][:3]
     [((b'l', b'o'), 7), ((b'lo', b'w'), 7), ((b'e', b'w'), 6)]
     """
-    # Inside, a token is its age: the bytes in the alphabet's order, then the merged tokens. Ties then go to
-    # the smaller pair, which is what tuples in a heap do anyway.
+    # Inside, a token is its age: the bytes in the alphabet's order, then the merged tokens.
     tokens = [bytes([byte]) for byte in BYTE_ALPHABET]
     age_of_byte = bytes.maketrans(b"".join(tokens), bytes(range(256)))
-    chunks = [list(chunk.translate(age_of_byte)) for chunk in chunk_counts]
-    counts = list(chunk_counts.values())
-
-    pair_counts: dict[Pair, int] = defaultdict(int)
-    chunks_with: dict[Pair, set[int]] = defaultdict(set)  # may name chunks that no longer have the pair
-    for index, chunk in enumerate(chunks):
-        for pair in pairwise(chunk):
-            pair_counts[pair] += counts[index]
-            chunks_with[pair].add(index)
-    heap = [(-count, pair) for pair, count in pair_counts.items() if count > 0]
-    heapq.heapify(heap)
-
-    while heap:
-        count, pair = heapq.heappop(heap)
-        count = -count
-        if count != pair_counts[pair]:
-            if pair_counts[pair] > 0:
-                heapq.heappush(heap, (-pair_counts[pair], pair))
-            continue
-        left, right = tokens[pair[0]], tokens[pair[1]]
-        new = len(tokens)
-        tokens.append(left + right)
-        yield Merge((left, right), count, new)
-
-        changes: dict[Pair, int] = defaultdict(int)
-        for index in chunks_with.pop(pair):
-            for neighbours, sign in _join(chunks[index], pair, new):
-                changes[neighbours] += sign * counts[index]
-                if sign > 0:
-                    chunks_with[neighbours].add(index)
-        del pair_counts[pair]
-        changes.pop(pair, None)  # in aaa the joined pair overlaps itself
-        for neighbours, change in changes.items():
-            pair_counts[neighbours] += change
-            if change > 0:  # the pair has the new token, so it is not in the heap yet
-                heapq.heappush(heap, (-pair_counts[neighbours], neighbours))
-
-
-def _join(chunk: list[int], pair: Pair, new: int) -> list[tuple[Pair, int]]:
-    """Put ``new`` for ``pair`` in ``chunk``; return the neighbouring pairs that went (-1) and came (+1)."""
-    left, right = pair
-    joined: list[int] = []
-    changes: list[tuple[Pair, int]] = []
-    position, last = 0, len(chunk) - 1
-    while position <= last:
-        token = chunk[position]
-        if token != left or position == last or chunk[position + 1] != right:
-            joined.append(token)
-            position += 1
-            continue
-        if joined:
-            changes += [((joined[-1], left), -1), ((joined[-1], new), +1)]
-        position += 2
-        if position <= last:
-            changes += [((right, chunk[position]), -1), ((new, chunk[position]), +1)]
-        joined.append(new)
-    chunk[:] = joined
-    return changes
+    pairs = PairCounts({chunk.translate(age_of_byte): count for chunk, count in chunk_counts.items()})
+    while best := pairs.most_frequent():
+        (left, right), count = best
+        yield Merge((tokens[left], tokens[right]), count, len(tokens))
+        tokens.append(tokens[left] + tokens[right])
+        pairs.join(left, right)
 
 
 def merge_pair(ids: Sequence[int], pair: Pair, new_id: int) -> list[int]:
-    """Return ``ids`` with every occurrence of ``pair`` replaced by ``new_id``, from left to right.
+    """Return `ids` with every occurrence of `pair` replaced by `new_id`, from left to right.
 
     >>> merge_pair([97, 97, 97, 98], (97, 97), 256)
     [256, 97, 98]

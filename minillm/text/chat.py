@@ -6,7 +6,7 @@ A conversation is one document. Control tokens mark who speaks and where a messa
 
 The first message may be the system's, which has no mark of its own; then user and assistant take turns. Only this
 module places control tokens: the content of a message is encoded as ordinary text, whatever it says, so a user who
-types "<|end|>" ends nothing. A space stands before the content because in running text words carry the space in
+types `<|end|>` ends nothing. A space stands before the content because in running text words carry the space in
 front of them: " Ada" after a mark is then the token that the base model knows best.
 
 The loss mask is true on what the assistant says, with the end token after it: a model that is never shown where an
@@ -41,6 +41,7 @@ __all__ = [
     "token_ids",
 ]
 
+TEMPLATE_FILE = "chat_template.jinja"  # stands beside the models that answer
 USER, ASSISTANT, END = "<|user|>", "<|assistant|>", "<|end|>"
 ROLES = ("system", "user", "assistant")
 BEFORE_CONTENT = " "
@@ -73,10 +74,52 @@ CHAT_TEMPLATE = Template("""\
     END_OF_TEXT=END_OF_TEXT, BEFORE_CONTENT=BEFORE_CONTENT, END=END, ASSISTANT=ASSISTANT, USER=USER
 )
 
+# What is put before it in a file: a program may hand over anything, and a wrong message must not become a prompt.
+# `check_messages` says the same, but for one thing: content as a list of texts is read too, as servers pass it on.
+_TEMPLATE_CHECKS = """\
+{%- macro text_of(content) -%}
+  {%- if content is string -%}
+    {{- content -}}
+  {%- elif content is sequence and content is not mapping and content | length > 0 -%}
+    {%- for part in content -%}
+      {%- if part is mapping and part['type'] == 'text' and part['text'] is string -%}
+        {{- part['text'] -}}
+      {%- else -%}
+        {{- raise_exception('the content of a message can have parts of type text only') -}}
+      {%- endif -%}
+    {%- endfor -%}
+  {%- else -%}
+    {{- raise_exception('the content of a message must be text, or a list of parts of type text') -}}
+  {%- endif -%}
+{%- endmacro -%}
+{%- if messages is string or messages is mapping or messages is not sequence or messages | length == 0 -%}
+  {{- raise_exception('there are no messages; pass a list of them, each with role and content') -}}
+{%- endif -%}
+{%- for message in messages -%}
+  {%- if message is not mapping or message['role'] is not defined or message['content'] is not defined -%}
+    {{- raise_exception('every message must have a role and a content') -}}
+  {%- elif message['role'] not in ['user', 'assistant'] and not (message['role'] == 'system' and loop.first) -%}
+    {{- raise_exception('only system (first), user and assistant can speak, not ' ~ message['role']) -}}
+  {%- elif message['role'] != 'system' -%}
+    {%- set turn = loop.index0 - (1 if messages[0]['role'] == 'system' else 0) -%}
+    {%- if (message['role'] == 'user') != (turn % 2 == 0) -%}
+      {{- raise_exception('user and assistant must speak in turn, the user first') -}}
+    {%- endif -%}
+  {%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt and messages[-1]['role'] != 'user' -%}
+  {{- raise_exception('an answer follows the message of a user, not of ' ~ messages[-1]['role']) -}}
+{%- endif -%}
+"""
+
 # Programs that use the template look for control tokens in all of the text it makes. So the file breaks those that
 # stand in a message with a space: "< |end|>".
 _CONTENT = "message['content']"
-_AS_TEXT = "".join(f" | replace('{token}', '{token[0]} {token[1:]}')" for token in SPECIAL_TOKENS)
+_AS_TEXT = (
+    f"(text_of({_CONTENT})"
+    + "".join(f" | replace('{token}', '{token[0]} {token[1:]}')" for token in SPECIAL_TOKENS)
+    + ")"
+)
 
 # Where an answer begins and ends. Without it, `transformers serve` looks for the marks of the model that the layout of
 # the weights is named after.
@@ -152,7 +195,7 @@ def check_messages(messages: Sequence[Message]) -> None:
         raise TypeError(f"messages is a {type(messages).__name__}; pass a list {_EXAMPLE}")
     if not messages:
         raise ValueError(f"the conversation has no messages; pass a list {_EXAMPLE}")
-    expected = ("system", "user")
+    expected: tuple[str, ...] = ("system", "user")
     for number, message in enumerate(messages):
         _check_message(f"messages[{number}]", message)
         if message["role"] not in expected:
@@ -228,8 +271,8 @@ def save_chat_format(
     """
     directory, ids = Path(directory), token_ids(tokenizer, chat=chat)
     if chat:
-        template = CHAT_TEMPLATE.replace(_CONTENT, f"({_CONTENT}{_AS_TEXT})")
-        write_atomic(directory / "chat_template.jinja", template)
+        template = _TEMPLATE_CHECKS + CHAT_TEMPLATE.replace(_CONTENT, _AS_TEXT)
+        write_atomic(directory / TEMPLATE_FILE, template)
     write_json(
         directory / "tokenizer_config.json",
         {
@@ -240,6 +283,7 @@ def save_chat_format(
             "pad_token": END_OF_TEXT,
             "additional_special_tokens": [USER, ASSISTANT] if chat else [USER, ASSISTANT, END],
             "clean_up_tokenization_spaces": False,  # decoding gives back the text as it was
+            "padding_side": "left",  # what is written next, and what a reward model scores, stands at the end
             **({} if context_length is None else {"model_max_length": context_length}),
             **({"response_template": _RESPONSE} if chat else {}),
         },

@@ -2,11 +2,10 @@
 
 Byte pair encoding never joins bytes across a chunk's border, so the split pattern decides what a token can
 be: a word with the space before it, up to three digits, a run of punctuation, white space. Training and
-encoding must split in the same way; ``SPLIT_PATTERN`` is the one home of the rule.
+encoding must split in the same way; `SPLIT_PATTERN` is the one home of the rule.
 
-Training splits with the ``regex`` package, encoding with the engine inside ``tiktoken``. The two agree on
-every character that both know. Letters added to Unicode later than version 16 are letters to the one and
-symbols to the other: their chunks may differ, the text still comes back unchanged.
+Training splits with the `regex` package, encoding with the engine inside `tiktoken`. The two agree on every
+character that both know, and `minillm.text.characters` has tiktoken decide on the rest.
 """
 
 from __future__ import annotations
@@ -17,9 +16,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from operator import itemgetter
 
 import regex
+
+from minillm.progress import progress_bar
+from minillm.text.characters import as_tiktoken_sees
 
 __all__ = ["SPLIT_PATTERN", "check_text", "compile_pattern", "count_chunks", "split_text", "text_batches"]
 
@@ -65,7 +66,7 @@ def check_text(text: str) -> None:
     without a word.
 
     Raises:
-        TypeError: ``text`` is no ``str``.
+        TypeError: `text` is no `str`.
         ValueError: it holds a lone surrogate.
     """
     if not isinstance(text, str):
@@ -82,7 +83,7 @@ def check_text(text: str) -> None:
 
 
 def split_text(text: str, pattern: str = SPLIT_PATTERN) -> list[str]:
-    """Return the chunks of ``text``; joined, they are the text again.
+    """Return the chunks of `text`, those of `Tokenizer.encode`; joined, they are the text again.
 
     >>> split_text("We'll count: 2026 birds")
     ['We', "'ll", ' count', ':', ' ', '202', '6', ' birds']
@@ -100,24 +101,26 @@ def count_chunks(
     *,
     workers: int = 1,
     batch_characters: int = _BATCH_CHARACTERS,
+    progress: bool = False,
 ) -> dict[bytes, int]:
     """Count how often each chunk occurs; all that training needs to know about the text.
 
     The memory grows with the number of different chunks and with the longest single text, not with the length
-    of the corpus: ``texts`` is read once and never held.
+    of the corpus: `texts` is read once and never held.
 
     Args:
         texts: the documents, any iterable; empty ones are skipped.
         pattern: the split pattern.
         workers: processes. More than one pays from about 50 MB of text; the result is the same. The processes
-            are started by "spawn", so a script must call this from under ``if __name__ == "__main__":``.
+            are started by "spawn", so a script must call this from under `if __name__ == "__main__":`.
         batch_characters: how much text a process is given at a time; less than that is counted here.
+        progress: whether to show a progress bar.
 
     Returns:
         the UTF-8 bytes of each chunk and its count, in the order of first occurrence.
 
     Raises:
-        TypeError: ``texts`` is a single string, or one of the texts is no ``str``.
+        TypeError: `texts` is a single string, or one of the texts is no `str`.
         ValueError: a text has a lone surrogate, or the pattern skips a part of it.
     """
     if isinstance(texts, str | bytes):
@@ -127,17 +130,20 @@ def count_chunks(
     compile_pattern(pattern)
     batches = text_batches(texts, batch_characters)
     head = list(islice(batches, 2))
-    if workers > 1 and len(head) == 2:
-        total = _count_in_processes(chain(head, batches), pattern, workers)
-    else:
-        total = Counter()
-        for batch in chain(head, batches):
-            total.update(_count(batch, pattern))
+    total: Counter[str] = Counter()
+    with progress_bar(progress, desc="counting", unit=" characters", unit_scale=True) as bar:
+        if workers > 1 and len(head) == 2:
+            counted = _count_in_processes(chain(head, batches), pattern, workers)
+        else:
+            counted = ((_characters(batch), _count(batch, pattern)) for batch in chain(head, batches))
+        for characters, counts in counted:
+            total.update(counts)
+            bar.update(characters)
     return {chunk.encode("utf-8"): count for chunk, count in total.items()}
 
 
 def text_batches(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
-    """Group texts until a group has ``characters``; a longer text is a group of its own."""
+    """Group texts until a group has `characters`; a longer text is a group of its own."""
     batch: list[str] = []
     size = 0
     for text in texts:
@@ -159,32 +165,45 @@ def _count(texts: list[str], pattern: str) -> Counter[str]:
     return counter
 
 
-def _count_in_processes(batches: Iterator[list[str]], pattern: str, workers: int) -> Counter[str]:
+def _count_in_processes(
+    batches: Iterator[list[str]], pattern: str, workers: int
+) -> Iterator[tuple[int, Counter[str]]]:
     """Count batches in other processes, no more than two for each of them waiting at any time."""
-    total: Counter[str] = Counter()
-    waiting: deque[Future[Counter[str]]] = deque()
+    waiting: deque[tuple[int, Future[Counter[str]]]] = deque()
+
+    def next_one() -> tuple[int, Counter[str]]:
+        characters, future = waiting.popleft()
+        return characters, future.result()
+
     try:
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             for batch in batches:
                 if len(waiting) == 2 * workers:
-                    total.update(waiting.popleft().result())
-                waiting.append(pool.submit(_count, batch, pattern))
+                    yield next_one()
+                waiting.append((_characters(batch), pool.submit(_count, batch, pattern)))
             while waiting:
-                total.update(waiting.popleft().result())
+                yield next_one()
     except BrokenProcessPool as error:
         raise RuntimeError(
             f"the {workers} counting processes ended early; a script must start them from under "
             "if __name__ == '__main__': (or use workers=1)"
         ) from error
-    return total
+
+
+def _characters(texts: list[str]) -> int:
+    return sum(map(len, texts))
 
 
 def _chunks(text: str, compiled: regex.Pattern[str]) -> Iterable[str]:
     """The chunks of a checked text: as a list where it is short (faster), else one by one (smaller)."""
-    if len(text) < _LONG_TEXT:
-        chunks: Iterable[str] = compiled.findall(text)
+    chunks: Iterable[str]
+    seen = as_tiktoken_sees(text)
+    if seen is not text:
+        chunks = (text[found.start() : found.end()] for found in compiled.finditer(seen))
+    elif len(text) < _LONG_TEXT:
+        chunks = compiled.findall(text)
     else:
-        chunks = map(itemgetter(0), compiled.finditer(text))
+        chunks = (found[0] for found in compiled.finditer(text))
     return chunks if compiled.pattern == SPLIT_PATTERN else _without_gaps(chunks, text, compiled.pattern)
 
 

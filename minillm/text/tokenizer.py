@@ -4,8 +4,8 @@ A token is a piece of text, or a part of a character: a sequence of bytes. Ids 0
 in byte order, then come the merged tokens in the order in which training made them, then the special tokens.
 With all bytes in the vocabulary every text has a form, and no text is unknown.
 
-Special tokens are control signs: where a document ends, who speaks. ``encode`` never makes one, whatever the
-text says: "<|end|>" typed by a user becomes ordinary tokens. Only code that builds ids itself can place one.
+Special tokens are control signs: where a document ends, who speaks. `encode` never makes one, whatever the
+text says: `<|end|>` typed by a user becomes ordinary tokens. Only code that builds ids itself can place one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import regex
 import tiktoken
 
+from minillm import checks
 from minillm.files import read_json, write_json
+from minillm.progress import progress_bar
 from minillm.text.bpe import bpe_merges, encode_chunk
 from minillm.text.chunks import SPLIT_PATTERN, check_text, compile_pattern, count_chunks, split_text
 from minillm.text.hf_format import from_document, to_document
@@ -34,11 +38,15 @@ END_OF_TEXT = "<|endoftext|>"
 SPECIAL_TOKENS = (END_OF_TEXT, "<|user|>", "<|assistant|>", "<|end|>")
 FILE_NAME = "tokenizer.json"
 
-# tiktoken's pattern engine gives up on about a million white-space characters in a row. Texts that have half
-# of that in a row take the plain encoder; to look for them costs next to nothing.
+# tiktoken's pattern engine gives up on about a million white-space characters in a row. Texts that have half of that in
+# a row are cut here, and tiktoken encodes the chunks; to look for them costs next to nothing.
 _ENDLESS_SPACE = 500_000
 # Python's "surrogateescape" writes bytes that are not UTF-8 as these.
 _INVALID_BYTES = regex.compile("([\udc80-\udcff]+)")
+
+
+Ids = TypeVar("Ids", list[int], npt.NDArray[np.uint32])
+Identity = tuple[tuple[tuple[bytes, bytes], ...], tuple[str, ...], str]  # merges, special tokens, pattern
 
 
 class Tokenizer:
@@ -47,7 +55,7 @@ class Tokenizer:
     Args:
         merges: the pairs of tokens to join, in order of priority.
         special_tokens: the control tokens; they get the ids after the merged tokens.
-        pattern: the split pattern (module ``minillm.text.chunks``).
+        pattern: the split pattern (module `minillm.text.chunks`).
 
     Raises:
         TypeError, ValueError: a merge, a special token or the pattern cannot be used; the message says why.
@@ -72,11 +80,19 @@ class Tokenizer:
         compile_pattern(pattern)
         self._tokens = [*self._ids, *(text.encode("utf-8") for text in self._special_tokens)]
         try:
-            self._tiktoken = tiktoken.Encoding(
-                "minillm", pat_str=pattern, mergeable_ranks=self._ids, special_tokens=self._special_tokens
-            )
+            self._tiktoken = self._encoding(pattern)
         except ValueError as error:
             raise ValueError(f"tiktoken does not understand the split pattern {pattern!r}: {error}") from None
+
+    def _encoding(self, pattern: str) -> tiktoken.Encoding:
+        return tiktoken.Encoding(
+            "minillm", pat_str=pattern, mergeable_ranks=self._ids, special_tokens=self._special_tokens
+        )
+
+    @cached_property
+    def _one_chunk(self) -> tiktoken.Encoding:
+        """An encoder that takes every text for one chunk."""
+        return self._encoding(r"[\s\S]+")
 
     # Making one
 
@@ -89,8 +105,9 @@ class Tokenizer:
         special_tokens: Iterable[str] = SPECIAL_TOKENS,
         *,
         workers: int = 1,
+        progress: bool = False,
     ) -> Tokenizer:
-        """Learn a tokenizer from texts; ``bpe_merges`` has the method and the rule for ties.
+        """Learn a tokenizer from texts; `bpe_merges` has the method and the rule for ties.
 
         A text too short for so many merges gives a smaller vocabulary, and a warning.
 
@@ -99,12 +116,14 @@ class Tokenizer:
             vocab_size: ids in all: 256 bytes, the merges, the special tokens.
             pattern: the split pattern.
             special_tokens: the control tokens.
-            workers: processes that count chunks (``count_chunks``); the result is the same for any number.
+            workers: processes that count chunks (`count_chunks`); the result is the same for any number.
+            progress: whether to show progress bars, on standard error.
 
         Raises:
-            TypeError: ``texts`` is a single string or holds something else than strings.
-            ValueError: ``vocab_size`` is too small for the bytes and special tokens, or there is no text.
+            TypeError: `texts` is a single string or holds something else than strings, or `vocab_size` is no int.
+            ValueError: `vocab_size` is too small for the bytes and special tokens, or there is no text.
         """
+        checks.whole_number("vocab_size", vocab_size)
         smallest = cls((), special_tokens, pattern)  # finds wrong settings before the work
         n_merges = vocab_size - smallest.vocab_size
         if n_merges < 0:
@@ -112,10 +131,14 @@ class Tokenizer:
                 f"vocab_size={vocab_size} is too small; use at least {smallest.vocab_size}: "
                 f"256 bytes and {len(smallest.special_tokens)} special tokens"
             )
-        chunk_counts = count_chunks(texts, pattern, workers=workers)
+        chunk_counts = count_chunks(texts, pattern, workers=workers, progress=progress)
         if not chunk_counts:
             raise ValueError("there is no text to train on; pass at least one text that is not empty")
-        merges = [merge.pair for merge in islice(bpe_merges(chunk_counts), n_merges)]
+        merges = []
+        with progress_bar(progress, total=n_merges, desc="merging", unit=" merges") as bar:
+            for merge in islice(bpe_merges(chunk_counts), n_merges):
+                merges.append(merge.pair)
+                bar.update()
         if len(merges) < n_merges:
             warnings.warn(
                 f"the text allows {len(merges)} of {n_merges} merges, so the vocabulary has "
@@ -138,13 +161,13 @@ class Tokenizer:
         return cls(merges, special_tokens, pattern)
 
     def save(self, directory: str | Path) -> Path:
-        """Write ``tokenizer.json`` (Hugging Face's format) into a folder, atomically; return its path."""
+        """Write `tokenizer.json` (Hugging Face's format) into a folder, atomically; return its path."""
         document = to_document(self._merges, self._special_tokens, self._pattern)
         return write_json(Path(directory) / FILE_NAME, document)
 
     @classmethod
     def load(cls, directory: str | Path) -> Tokenizer:
-        """Read what ``save`` wrote; the path of the folder or of the file itself.
+        """Read what `save` wrote; the path of the folder or of the file itself.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -211,7 +234,7 @@ class Tokenizer:
         content = json.dumps([self._pattern, merges, list(self._special_tokens)])
         return hashlib.sha256(content.encode("ascii")).hexdigest()
 
-    def _identity(self) -> tuple:
+    def _identity(self) -> Identity:
         return self._merges, tuple(self._special_tokens), self._pattern
 
     def __eq__(self, other: object) -> bool:
@@ -220,7 +243,7 @@ class Tokenizer:
     def __hash__(self) -> int:
         return hash(self._identity())
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type[Tokenizer], Identity]:
         return type(self), self._identity()
 
     def __repr__(self) -> str:
@@ -232,24 +255,24 @@ class Tokenizer:
     # Text to ids
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, never one of a special token. ``decode`` gives the text back.
+        """Return the ids of a text, never one of a special token. `decode` gives the text back.
 
         Raises:
-            TypeError: ``text`` is no ``str``.
-            ValueError: it holds a lone surrogate (``check_text``).
+            TypeError: `text` is no `str`.
+            ValueError: it holds a lone surrogate (`check_text`).
         """
         return self._encoded(text, self._tiktoken.encode_ordinary)
 
-    def encode_to_numpy(self, text: str) -> np.ndarray:
-        """Return the ids of a text as uint32: as ``encode``, but threads that call it run beside each other."""
+    def encode_to_numpy(self, text: str) -> npt.NDArray[np.uint32]:
+        """Return the ids of a text as uint32: as `encode`, but threads that call it run beside each other."""
         # With nothing disallowed, control tokens in the text are plain characters, as in encode_ordinary.
-        ids = self._encoded(text, partial(self._tiktoken.encode_to_numpy, disallowed_special=()))
-        return np.asarray(ids, dtype=np.uint32)
+        encode = partial(self._tiktoken.encode_to_numpy, disallowed_special=())
+        return np.asarray(self._encoded(text, encode), dtype=np.uint32)
 
-    def _encoded(self, text: str, encode: Callable[[str], Sequence[int]]) -> Sequence[int]:
+    def _encoded(self, text: str, encode: Callable[[str], Ids]) -> Ids | list[int]:
         check_text(text)
         if _has_endless_space(text):
-            return self.encode_plain(text)
+            return self._by_chunk(text, self._one_chunk.encode_ordinary)
         ids = encode(text)
         if self._pattern != SPLIT_PATTERN and len(self.decode_bytes(ids)) != len(text.encode("utf-8")):
             split_text(text, self._pattern)  # raises: the pattern skips a part of the text
@@ -262,19 +285,22 @@ class Tokenizer:
         return [self.encode(text) for text in texts]
 
     def encode_plain(self, text: str) -> list[int]:
-        """Return the ids of a text by the readable definition: the same as ``encode``, but slower."""
+        """Return the ids of a text by the readable definition: the same as `encode`, but slower."""
+        return self._by_chunk(text, lambda chunk: encode_chunk(chunk.encode("utf-8"), self._merge_ids))
+
+    def _by_chunk(self, text: str, encode: Callable[[str], list[int]]) -> list[int]:
         known: dict[str, list[int]] = {}
         ids: list[int] = []
         for chunk in split_text(text, self._pattern):
             if chunk not in known:
-                known[chunk] = encode_chunk(chunk.encode("utf-8"), self._merge_ids)
+                known[chunk] = encode(chunk)
             ids += known[chunk]
         return ids
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Return the ids of any bytes. ``decode_bytes`` gives them back.
+        """Return the ids of any bytes. `decode_bytes` gives them back.
 
-        Valid UTF-8 becomes what ``encode`` makes of the text; each byte that is not part of valid UTF-8
+        Valid UTF-8 becomes what `encode` makes of the text; each byte that is not part of valid UTF-8
         becomes the token of that byte.
         """
         if not isinstance(data, bytes | bytearray):
@@ -287,12 +313,12 @@ class Tokenizer:
 
     # Ids to text
 
-    def decode(self, ids: Sequence[int], errors: str = "replace") -> str:
+    def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """Return the text of ids; a special token is written as its name.
 
         Args:
             ids: the ids.
-            errors: what to do with bytes that are not UTF-8, as in ``bytes.decode``: a sampled sequence may
+            errors: what to do with bytes that are not UTF-8, as in `bytes.decode`: a sampled sequence may
                 end in the middle of a character. "replace" writes U+FFFD.
 
         Raises:
@@ -300,11 +326,11 @@ class Tokenizer:
         """
         return self.decode_bytes(ids).decode("utf-8", errors)
 
-    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Return the bytes of ids, joined."""
         return b"".join(self.token_bytes(ids))
 
-    def token_bytes(self, ids: Sequence[int]) -> list[bytes]:
+    def token_bytes(self, ids: Iterable[int]) -> list[bytes]:
         """Return the bytes of each id.
 
         >>> Tokenizer([(b"t", b"h")]).token_bytes([256, 195, 169])

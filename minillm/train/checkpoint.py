@@ -1,6 +1,6 @@
 """The state of a training run on disk: safetensors and JSON, no pickle, so a stranger's file cannot run code.
 
-A checkpoint is a pair of files, ``step-00000200.safetensors`` with all tensors and ``step-00000200.json``
+A checkpoint is a pair of files, `step-00000200.safetensors` with all tensors and `step-00000200.json`
 with the numbers and the checksums. The JSON file is written last: tensors without it are an unfinished
 checkpoint and are not looked at. The two latest checkpoints are kept; when the newest is damaged, the one
 before is used.
@@ -26,6 +26,7 @@ __all__ = [
     "load_optimizer_tensors",
     "model_tensors",
     "optimizer_tensors",
+    "what_is_kept",
 ]
 
 FORMAT = 1
@@ -38,7 +39,7 @@ class Checkpoints:
     """The checkpoints of one run in one folder.
 
     Args:
-        folder: where they lie; made at the first ``save``.
+        folder: where they lie; made at the first `save`.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -137,6 +138,22 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}.safetensors"
 
 
+def what_is_kept(folder: str | Path | None) -> str:
+    """What is left of a training that stops now, for its user: the newest checkpoint in or below a folder, or nothing.
+
+    Args:
+        folder: of the stage or of its checkpoints; None: nothing is written.
+    """
+    if folder is None:
+        return "nothing was saved, because no directory was given"
+    found = [path for path in Path(folder).rglob("step-*.json") if path.with_suffix(".safetensors").is_file()]
+    if not found:
+        return "nothing of this stage was saved yet: run the same command again to begin it anew"
+    latest = max(found, key=lambda path: path.stat().st_mtime_ns)
+    step = int(latest.stem.removeprefix("step-"))
+    return f"step {step} is saved in {latest.parent}: run the same command again to go on from there"
+
+
 class _DamagedError(Exception):
     """A checkpoint's bytes are not those that were written."""
 
@@ -156,7 +173,7 @@ def model_tensors(model: nn.Module, prefix: str = "model.") -> dict[str, Tensor]
 
 
 def load_model_tensors(model: nn.Module, tensors: dict[str, Tensor], prefix: str = "model.") -> None:
-    """Copy tensors of ``model_tensors`` back into the model.
+    """Copy tensors of `model_tensors` back into the model.
 
     Raises:
         ValueError: a weight is missing or has another shape: the checkpoint is of another model.
@@ -172,7 +189,7 @@ def load_model_tensors(model: nn.Module, tensors: dict[str, Tensor], prefix: str
 
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """All state of the optimizers as tensors named ``optimizer.<optimizer>.<parameter>.<what>``."""
+    """All state of the optimizers as tensors named `optimizer.<optimizer>.<parameter>.<what>`."""
     return {
         f"optimizer.{number}.{index}.{what}": torch.as_tensor(value)
         for number, optimizer in enumerate(optimizers)
@@ -182,7 +199,7 @@ def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tens
 
 
 def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Give the optimizers the state of ``optimizer_tensors``; their settings stay their own."""
+    """Give the optimizers the state of `optimizer_tensors`; their settings stay their own."""
     for number, optimizer in enumerate(optimizers):
         prefix = f"optimizer.{number}."
         state: dict[int, dict[str, Tensor]] = {}

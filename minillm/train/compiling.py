@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from minillm.train.runtime import has_cpp_compiler, map_tensors
 from minillm.train.step import Loss, TrainStep
@@ -51,7 +52,12 @@ def _wanted(update: TrainStep, batch: Any, steps: int) -> bool:
     if runtime.device.type not in COMPILE_PAYS or not has_cpp_compiler():
         return False
     tokens: list[int] = []
-    map_tensors(lambda tensor: tokens.append(tensor.numel()) or tensor, batch)
+
+    def note(tensor: Tensor) -> Tensor:
+        tokens.append(tensor.numel())
+        return tensor
+
+    map_tensors(note, batch)
     parameters = sum(parameter.numel() for parameter in update.model.parameters())
     return parameters * tokens[0] * steps >= COMPILE_PAYS[runtime.device.type]
 
@@ -63,5 +69,5 @@ def _try(loss: Loss, update: TrainStep, piece: Any) -> None:
     with torch.random.fork_rng(devices=cuda):
         with update.runtime.autocast():
             nats, _ = loss(update.model, piece)
-        nats.backward()
+        nats.backward()  # type: ignore[no-untyped-call]
     update.model.zero_grad(set_to_none=True)

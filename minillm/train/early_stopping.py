@@ -51,7 +51,7 @@ class EarlyStopping:
             self.loss = self.best_loss
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint needs beside ``weights``, as JSON values."""
+        """What a checkpoint needs beside `weights`, as JSON values."""
         return {
             "loss": self.loss,
             "best_loss": None if self.best_step is None else self.best_loss,
@@ -60,7 +60,7 @@ class EarlyStopping:
         }
 
     def load(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Go back to a saved state; the weights are found among ``tensors`` by their prefix."""
+        """Go back to a saved state; the weights are found among `tensors` by their prefix."""
         self.loss, self.best_step, self.worse_in_a_row = (
             state["loss"],
             state["best_step"],

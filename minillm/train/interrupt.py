@@ -1,45 +1,74 @@
-"""Ctrl-C between two steps instead of in the middle of one."""
+"""Ctrl-C between two steps instead of in the middle of one; and likewise what else asks a program to end."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["TrainingInterrupted", "stop_signal"]
+from minillm.process import TERMINATIONS, hears_default
+
+__all__ = ["StopRequest", "TrainingInterrupted", "stop_signal"]
 
 _log = logging.getLogger("minillm")
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C: training stopped between two steps; the message says how to go on."""
+    """Training stopped between two steps, or at once; the message says how to go on.
+
+    Attributes:
+        signum: the number of the signal that asked for it: Ctrl-C is SIGINT.
+    """
+
+    def __init__(self, message: str = "", signum: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signum = signum
+
+
+class StopRequest:
+    """Whether the user, or the system, wants the training to stop, and by which signal."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+    def is_set(self) -> bool:
+        """Whether a signal has come."""
+        return self.signum is not None
+
+    def interruption(self, message: str) -> TrainingInterrupted:
+        """The exception to raise, with a message for the user."""
+        return TrainingInterrupted(message, self.signum or signal.SIGINT)
 
 
 @contextmanager
-def stop_signal(active: bool) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second one stops at once.
+def stop_signal(active: bool, kept: Callable[[], str] | None = None) -> Iterator[StopRequest]:
+    """A request that the first Ctrl-C, SIGTERM or SIGHUP sets; the second one stops at once.
 
     Args:
-        active: False leaves Ctrl-C as it is, which is needed where several processes must stop together.
-            Nothing is changed outside the main thread either, where Python delivers no signals.
+        active: False leaves signals as they are, which is needed where several processes must stop together.
+            Nothing is changed outside the main thread either, where Python delivers no signals. A SIGTERM or SIGHUP
+            that is ignored, or that the surrounding program handles itself, is left alone.
+        kept: says what is left of the training when it stops at once.
     """
-    stop = threading.Event()
+    stop = StopRequest()
     if not active or threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
-    def on_interrupt(*_: object) -> None:
+    def on_signal(number: int, _: object) -> None:
         if stop.is_set():
-            raise TrainingInterrupted(
-                "stopped at once; run the same command again to go on from the last checkpoint"
-            )
-        stop.set()
-        _log.warning("stopping after this step; press Ctrl-C again to stop at once")
+            left = kept() if kept else "run the same command again to go on from what was saved"
+            raise TrainingInterrupted(f"stopped at once; {left}", number)
+        stop.signum = number
+        again = "press Ctrl-C again" if number == signal.SIGINT else "send the signal again"
+        _log.warning("stopping after this step; %s to stop at once", again)
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    heard = [signal.SIGINT, *(number for number in TERMINATIONS if hears_default(number))]
+    before = {number: signal.signal(number, on_signal) for number in heard}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -8,15 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from minillm.files import append_text, write_atomic
+from minillm.progress import progress_bar
 
 __all__ = ["MetricsLog", "Progress"]
 
 
 class MetricsLog:
-    """Lines of numbers, kept in memory and, where a path is given, written to a JSON-lines file by ``flush``.
+    """Lines of numbers, kept in memory and, where a path is given, written to a JSON-lines file by `flush`.
 
     Args:
         path: the file, or None for memory only.
@@ -28,7 +27,7 @@ class MetricsLog:
         self._written = 0
 
     def rewind(self, step: int) -> None:
-        """Start from the file's lines up to ``step``; later ones, of a run that was cut off, are deleted."""
+        """Start from the file's lines up to `step`; later ones, of a run that was cut off, are deleted."""
         if self.path is None:
             return
         self.lines = []
@@ -68,15 +67,14 @@ class Progress:
     """
 
     def __init__(self, steps: int, done: int, shown: bool) -> None:
-        self._bar = tqdm(
-            total=steps, initial=done, disable=not shown or done >= steps, unit="step", dynamic_ncols=True
-        )
+        shown = shown and done < steps
+        self._bar = progress_bar(shown, total=steps, initial=done, unit="step", dynamic_ncols=True)
         self._started = time.perf_counter()
         self._tokens = 0
         self._loss: float | None = None
 
     def step(self, loss: float, tokens: int) -> None:
-        """Move on by one step of ``tokens`` targets."""
+        """Move on by one step of `tokens` targets."""
         self._tokens += tokens
         self._loss = loss if self._loss is None else 0.9 * self._loss + 0.1 * loss  # smoothed for the eye
         speed = self._tokens / (time.perf_counter() - self._started)

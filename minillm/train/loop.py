@@ -1,4 +1,4 @@
-"""``fit``: the one training loop, for every stage that learns from batches of examples."""
+"""`fit`: the one training loop, for every stage that learns from batches of examples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["BatchSource", "FitConfig", "FitResult", "TrainingDivergedError", "Tr
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a run of ``fit`` came to; the weights are in the model."""
+    """What a run of `fit` came to; the weights are in the model."""
 
     steps: int  # optimizer steps done, those before a resume included
     tokens: int  # targets seen
@@ -53,12 +53,12 @@ def fit(
     micro batches or shared among processes.
 
     Args:
-        model: its parameters with ``requires_grad`` are trained; it is moved to the run's device and ends in
+        model: its parameters with `requires_grad` are trained; it is moved to the run's device and ends in
             evaluation mode.
-        batches: ``batch(step)`` gives the batch of a step.
+        batches: `batch(step)` gives the batch of a step.
         config: the settings.
         loss: from (model, batch) to (sum of nats over the targets, number of targets).
-        validate: called every ``config.validate_every`` steps and after the last, without gradients.
+        validate: called every `config.validate_every` steps and after the last, without gradients.
         directory: where metrics.jsonl and checkpoints go; a run that was cut off there goes on from its last
             checkpoint. None: nothing is written.
         runtime: device, precision, threads and processes; None chooses by the machine.
@@ -69,8 +69,8 @@ def fit(
 
     Raises:
         TrainingDivergedError: loss or gradient became NaN or infinite; the last good checkpoint is kept.
-        TrainingInterrupted: Ctrl-C; the state has been saved.
-        ValueError: ``validate`` is missing though ``validate_every`` is set, a batch has no targets, or the
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the state has been saved.
+        ValueError: `validate` is missing though `validate_every` is set, a batch has no targets, or the
             directory holds a run of other settings or of another model.
         OSError: the disk is full; the last good checkpoint is kept.
     """
@@ -121,12 +121,12 @@ def _train(run: TrainingRun, progress: bool) -> None:
     """Step by step to the end, or to Ctrl-C."""
     with (
         Progress(run.config.steps, run.step, progress) as bar,
-        stop_signal(run.runtime.world_size == 1) as stop,
+        stop_signal(run.runtime.world_size == 1, run.what_is_kept) as stop,
     ):
         while not run.finished:
             numbers = run.train_step()
-            bar.step(numbers["loss"], numbers["tokens"])
+            bar.step(numbers["loss"], int(numbers["tokens"]))
             run.validate_if_due()
             run.save_if_due(now=stop.is_set())
             if stop.is_set() and not run.finished:
-                raise TrainingInterrupted(run.how_to_go_on())
+                raise stop.interruption(run.how_to_go_on())

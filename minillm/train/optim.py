@@ -1,7 +1,7 @@
 """The two optimizers and the learning-rate schedule.
 
-Where this departs from the textbook: ``Muon`` orthogonalises all matrices of one shape in a single batched
-product; one by one, as ``torch.optim.Muon`` does it, takes about twice as long on a CPU.
+Where this departs from the textbook: `Muon` orthogonalises all matrices of one shape in a single batched
+product; one by one, as `torch.optim.Muon` does it, takes about twice as long on a CPU.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
         dtype: in which the products are computed.
 
     Returns:
-        (count, rows, columns) in ``dtype``.
+        (count, rows, columns) in `dtype`.
 
     Reference:
         K. Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks.
@@ -54,14 +55,14 @@ class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised: every update moves all directions of a weight matrix by the same amount.
 
     m <- momentum m + (1 - momentum) g;  W <- (1 - lr weight_decay) W - lr sqrt(max(1, rows/columns)) orth(n),
-    with Nesterov's n = (1 - momentum) g + momentum m. Same conventions as ``torch.optim.Muon``.
+    with Nesterov's n = (1 - momentum) g + momentum m. Same conventions as `torch.optim.Muon`.
 
     Args:
         params: weight matrices (rows, columns) or parameter groups of them.
         lr: change of a singular value per step.
         momentum: share of the old average that is kept.
         weight_decay: decoupled decay per unit of learning rate.
-        dtype: in which ``orthogonalise`` computes.
+        dtype: in which `orthogonalise` computes.
 
     Raises:
         ValueError: a parameter is not a matrix.
@@ -72,7 +73,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 2e-2,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
@@ -86,7 +87,7 @@ class Muon(torch.optim.Optimizer):
                 raise ValueError(f"Muon got a parameter of shape {shape}; give it matrices, AdamW the rest")
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # there is nothing to call again
         """Update every matrix that has a gradient."""
         for group in self.param_groups:
             for parameters in _by_shape(group["params"]):
@@ -94,7 +95,7 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, parameters: list[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
         """One step for matrices of one shape, up to transposition."""
-        gradients = [parameter.grad for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         averages = [self._average(parameter) for parameter in parameters]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         lookahead = torch._foreach_lerp(gradients, averages, momentum)
@@ -110,7 +111,8 @@ class Muon(torch.optim.Optimizer):
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        return state["momentum_buffer"]
+        average: Tensor = state["momentum_buffer"]
+        return average
 
 
 def _by_shape(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
@@ -132,9 +134,9 @@ def build_optimizers(
 ) -> list[torch.optim.Optimizer]:
     """Make the optimizers for a model's trainable parameters.
 
-    With ``optimizer="muon"`` the matrices inside the blocks go to Muon; embeddings, the head, norms and all
-    else go to AdamW. With ``"adamw"`` AdamW has them all. Norms and biases (1-D) are not decayed. Each
-    parameter group carries its peak learning rate as ``peak_lr``.
+    With `optimizer="muon"` the matrices inside the blocks go to Muon; embeddings, the head, norms and all
+    else go to AdamW. With `"adamw"` AdamW has them all. Norms and biases (1-D) are not decayed. Each
+    parameter group carries its peak learning rate as `peak_lr`.
 
     Args:
         precision: number format of the run; in "bf16" Muon's products are bf16, otherwise fp32.
@@ -210,8 +212,8 @@ def learning_rate_factor(step: int, config: FitConfig) -> float:
 
 
 def set_learning_rates(optimizers: list[torch.optim.Optimizer], factor: float) -> float:
-    """Set every group to ``factor`` times its peak; return the first group's learning rate, for the log."""
+    """Set every group to `factor` times its peak; return the first group's learning rate, for the log."""
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     for group in groups:
         group["lr"] = factor * group["peak_lr"]
-    return groups[0]["lr"]
+    return float(groups[0]["lr"])

@@ -26,7 +26,7 @@ class Prefetched:
     def __init__(self, source: Any, pin: bool) -> None:
         self.source, self.pin = source, pin
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._waiting: tuple[int, Future] | None = None
+        self._waiting: tuple[int, Future[Any]] | None = None
 
     def batch(self, step: int) -> Any:
         """The batch of a step; that of the step after is begun."""

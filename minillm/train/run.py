@@ -1,8 +1,7 @@
-"""The state of one training run, and the steps that ``fit`` is made of."""
+"""The state of one training run, and the steps that `fit` is made of."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -12,12 +11,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from minillm.keys import deciding
 from minillm.train.checkpoint import (
     Checkpoints,
     load_model_tensors,
     load_optimizer_tensors,
     model_tensors,
     optimizer_tensors,
+    what_is_kept,
 )
 from minillm.train.compiling import compiled_loss
 from minillm.train.config import FitConfig
@@ -49,7 +50,7 @@ class TrainingDivergedError(RuntimeError):
 
 
 class TrainingRun:
-    """One call of ``fit``, whose arguments these are."""
+    """One call of `fit`, whose arguments these are."""
 
     def __init__(
         self,
@@ -72,8 +73,8 @@ class TrainingRun:
         self.update = TrainStep(model, loss, self.optimizers, config, runtime)
         self.early_stopping = EarlyStopping(config.patience)
         self.checkpoints = None if directory is None else Checkpoints(Path(directory) / CHECKPOINT_FOLDER)
-        writes = directory is not None and runtime.is_main
-        self.log = MetricsLog(Path(directory) / METRICS_FILE if writes else None)
+        metrics = Path(directory) / METRICS_FILE if directory is not None and runtime.is_main else None
+        self.log = MetricsLog(metrics)
         self.step, self.tokens, self.resumed_from, self.saved_step = 0, 0, 0, 0
         self._started = time.perf_counter()  # moved back on resume by the time that was spent before
 
@@ -102,7 +103,7 @@ class TrainingRun:
         numbers = self.update(self.batches.batch(self.step))
         self._check(numbers)
         self.step += 1
-        self.tokens += numbers["tokens"]
+        self.tokens += int(numbers["tokens"])
         line = {
             "step": self.step,
             "loss": numbers["loss"],
@@ -138,20 +139,20 @@ class TrainingRun:
         raise TrainingDivergedError(f"{what} at step {step}; {kept}; try {remedy}")
 
     def validate_if_due(self) -> None:
-        """Validate at every ``validate_every``-th step and after the last."""
+        """Validate at every `validate_every`-th step and after the last."""
         every = self.config.validate_every
         due = self.step == self.config.steps or (every is not None and self.step % every == 0)
         if self.validate is None or not due:
             return
-        numbers = self._validation_numbers()
+        numbers = self._validation_numbers(self.validate)
         self.log.add({"step": self.step} | numbers)
         self.early_stopping.update(self.step, numbers["val_loss"], self.model)
 
-    def _validation_numbers(self) -> dict[str, float]:
-        """Call ``validate``; all processes take the first one's loss, so that they stop together."""
+    def _validation_numbers(self, validate: Validate) -> dict[str, float]:
+        """Call `validate`; all processes take the first one's loss, so that they stop together."""
         self.model.eval()
         with torch.no_grad(), self.runtime.autocast():
-            result = self.validate(self.model)
+            result = validate(self.model)
         numbers = dict(result) if isinstance(result, dict) else {"val_loss": float(result)}
         if "val_loss" not in numbers:
             raise ValueError(
@@ -164,7 +165,7 @@ class TrainingRun:
         return numbers
 
     def save_if_due(self, now: bool = False) -> None:
-        """Write a checkpoint every ``checkpoint_every`` steps, at the end, and ``now`` if asked."""
+        """Write a checkpoint every `checkpoint_every` steps, at the end, and `now` if asked."""
         due = now or self.finished or self.step % self.config.checkpoint_every == 0
         if self.checkpoints is None or not due or not self.runtime.is_main:
             return
@@ -183,7 +184,7 @@ class TrainingRun:
     def _numbers(self) -> dict[str, Any]:
         """Everything else that decides it."""
         return {
-            "settings": _settings(self.config),
+            "settings": deciding(self.config),
             "tokens": self.tokens,
             "seconds": self.seconds,
             "early_stopping": self.early_stopping.state(),
@@ -202,10 +203,11 @@ class TrainingRun:
 
     def _check_settings(self, saved: dict[str, Any]) -> None:
         """Refuse to go on under other settings: the result would be that of neither."""
-        for name, value in _settings(self.config).items():
+        for name, value in deciding(self.config).items():
             if saved.get(name) != value:
+                folder = None if self.checkpoints is None else self.checkpoints.folder
                 raise ValueError(
-                    f"{self.checkpoints.folder} holds a run with {name}={saved.get(name)!r}, now it is "
+                    f"{folder} holds a run with {name}={saved.get(name)!r}, now it is "
                     f"{value!r}: use the same settings or another directory, or delete that folder"
                 )
 
@@ -227,16 +229,13 @@ class TrainingRun:
         self.early_stopping.restore_best(self.model)
         self.model.eval()
 
+    def what_is_kept(self) -> str:
+        """The line for a user who does not let the step end."""
+        return what_is_kept(None if self.checkpoints is None else self.checkpoints.folder)
+
     def how_to_go_on(self) -> str:
         """The line for a user who pressed Ctrl-C."""
         done = f"stopped after step {self.step} of {self.config.steps}"
         if self.checkpoints is None:
             return f"{done}; nothing was saved, because no directory was given"
         return f"{done}; saved in {self.checkpoints.folder}: run the same command again to go on from there"
-
-
-def _settings(config: FitConfig) -> dict[str, Any]:
-    """The settings that decide the result."""
-    settings = dataclasses.asdict(config)
-    del settings["checkpoint_every"]
-    return settings

@@ -17,6 +17,8 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from minillm import checks
+
 __all__ = [
     "ALONE",
     "PRECISIONS",
@@ -42,7 +44,7 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class Runtime:
-    """The machine as one run uses it; made by ``choose_runtime``."""
+    """The machine as one run uses it; made by `choose_runtime`."""
 
     device: torch.device  # where the model lives
     precision: str  # number format of the large products: "fp32", "bf16" or "fp16"; weights are always fp32
@@ -57,7 +59,7 @@ class Runtime:
         """True in the one process that writes files and shows progress."""
         return self.rank == 0
 
-    def autocast(self) -> contextlib.AbstractContextManager:
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which the large products run in this precision."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
@@ -86,12 +88,13 @@ def choose_runtime(
 
     Args:
         device: "auto" (CUDA, else Apple's MPS, else CPU) or a torch device name.
-        precision: "auto" or one of ``PRECISIONS``.
+        precision: "auto" or one of `PRECISIONS`.
         threads: CPU threads; None takes OMP_NUM_THREADS, else the cores that this process may use.
-        compile: whether ``fit`` uses torch.compile; "auto" where a C++ compiler is found and the run is long.
+        compile: whether `fit` uses torch.compile; "auto" where a C++ compiler is found and the run is long.
 
     Raises:
         ValueError: a setting that does not exist, or a device that this machine lacks.
+        TypeError: a setting of the wrong type.
     """
     _check_choices(precision, threads, compile)
     rank, world_size, local_rank = (int(os.environ.get(n, d)) for n, d in _RANK_VARIABLES.items())
@@ -107,12 +110,10 @@ def choose_runtime(
 
 def _check_choices(precision: str, threads: int | None, compile: bool | str) -> None:
     """Refuse settings that no machine knows."""
-    if precision not in ("auto", *PRECISIONS):
-        raise ValueError(f"precision is {precision!r}; choose one of auto, {', '.join(PRECISIONS)}")
+    checks.one_of("precision", precision, ("auto", *PRECISIONS))
     if compile not in (True, False, "auto"):
         raise ValueError(f"compile is {compile!r}; choose True, False or 'auto'")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads is {threads}; allowed is a whole number of at least 1, or None")
+    checks.whole_number("threads", threads, at_least=1, optional=True)
 
 
 # While the first process tokenizes or tests, the others wait for longer than the ten minutes after which a process is
@@ -148,10 +149,8 @@ def _best_precision(device: torch.device) -> tuple[str, str]:
         return "fp16", f"{torch.cuda.get_device_name(device)} has no bf16; losses are scaled"
     if device.type == "mps":
         return "fp32", "Apple's MPS is surest in it"
-    if torch.cpu._is_amx_tile_supported():
-        return "bf16", "this chip has AMX"
-    if torch.cpu._is_avx512_bf16_supported():
-        return "bf16", "this chip has AVX512-BF16"
+    if name := _bf16_instructions():
+        return "bf16", f"this chip has {name}"
     return "fp32", "this chip has no fast bf16"
 
 
@@ -159,9 +158,17 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for bf16 products (otherwise they are emulated, and slow)."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8  # Ampere or later
-    if device.type == "cpu":
-        return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return False
+    return device.type == "cpu" and _bf16_instructions() is not None
+
+
+def _bf16_instructions() -> str | None:
+    """The processor's instructions for bf16 products, by name; None where it has none, or PyTorch does not tell."""
+    if tell := getattr(torch.cpu, "get_capabilities", None):
+        found = [tell().get(name, False) for name in ("amx_tile", "avx512_bf16")]
+    else:  # an older PyTorch has a private question for each
+        asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        found = [getattr(torch.cpu, name, lambda: False)() for name in asked]
+    return next((name for name, here in zip(("AMX", "AVX512-BF16"), found) if here), None)
 
 
 def _usable_threads() -> int:
@@ -273,7 +280,7 @@ def synchronise_gradients(model: nn.Module, world_size: int) -> None:
     if world_size == 1 or not gradients:
         return
     flat = sum_over_processes(torch.cat([gradient.flatten() for gradient in gradients]), world_size)
-    pieces = flat.split([gradient.numel() for gradient in gradients])
+    pieces = flat.split([gradient.numel() for gradient in gradients])  # type: ignore[no-untyped-call]
     for gradient, piece in zip(gradients, pieces, strict=True):
         gradient.copy_(piece.view_as(gradient))
 

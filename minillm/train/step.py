@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minillm.model.gpt import next_token_loss
+from minillm.model.gpt import GPT, next_token_loss
 from minillm.model.loss import IGNORE_INDEX
 from minillm.train.config import FitConfig
 from minillm.train.runtime import Runtime, map_tensors, sum_over_processes, synchronise_gradients, to_device
 
 __all__ = ["Loss", "TrainStep", "language_model_loss", "share_rows", "split_rows"]
 
-Loss = Callable[[nn.Module, Any], tuple[Tensor, Tensor | int]]
+Loss = Callable[[Any, Any], tuple[Tensor, Tensor | int]]
 """From (model, batch) to (sum of nats over the targets, number of targets)."""
 
 
-def language_model_loss(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+def language_model_loss(model: GPT, batch: Any) -> tuple[Tensor, Tensor]:
     """Next-token loss of a batch: sum of nats over its targets, and their number.
 
     Args:
-        model: a ``GPT``.
+        model: a `GPT`.
         batch: has ids, targets and document_ids, each (batch, time).
     """
     nats = next_token_loss(model, batch.ids, batch.targets, batch.document_ids, reduction="sum")
@@ -42,7 +42,7 @@ class TrainStep:
         model: what is trained.
         loss: gives the sum of nats and the number of targets.
         optimizers: hold the trainable parameters.
-        config: gives ``micro_batch_rows`` and ``max_grad_norm``.
+        config: gives `micro_batch_rows` and `max_grad_norm`.
         runtime: device, precision and processes.
     """
 
@@ -84,7 +84,7 @@ class TrainStep:
         return {"loss": loss, "tokens": int(count), "grad_norm": norm}
 
     def pieces(self, batch: Any) -> list[Any]:
-        """This process's rows of a batch, on its device, in pieces of at most ``micro_batch_rows`` rows.
+        """This process's rows of a batch, on its device, in pieces of at most `micro_batch_rows` rows.
 
         None where there are fewer rows than processes, as in the last batch of an epoch of comparisons.
         """
@@ -100,7 +100,7 @@ class TrainStep:
         )
 
     def _accumulate(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Leave the gradient of this process's share in ``.grad``; nats and targets of all processes."""
+        """Leave the gradient of this process's share in `.grad`; nats and targets of all processes."""
         divisor = None  # the number of targets of the first piece; keeps the scale of the gradients moderate
         sums = []
         pieces = self.pieces(batch)
@@ -111,10 +111,10 @@ class TrainStep:
                 nats, count = self.loss(self.model, piece)
             count = torch.as_tensor(count, device=nats.device)
             divisor = count.clamp(min=1) if divisor is None else divisor
-            self.scaler.scale(nats / divisor).backward()
+            self.scaler.scale(nats / divisor).backward()  # type: ignore[no-untyped-call]
             sums.append(torch.stack([nats.detach().float(), count.float()]))
         totals = sum_over_processes(torch.stack(sums).sum(0), self.runtime.world_size)
-        if len(sums) > 1 or self.runtime.world_size > 1:
+        if divisor is not None and (len(sums) > 1 or self.runtime.world_size > 1):
             gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
             torch._foreach_mul_(gradients, divisor / totals[1].clamp(min=1))
         return totals[0], totals[1]
@@ -129,7 +129,7 @@ class TrainStep:
         return totals[0], totals[1]
 
     def _clip(self) -> float:
-        """Cut the gradients to ``max_grad_norm``; return their norm before."""
+        """Cut the gradients to `max_grad_norm`; return their norm before."""
         limit = math.inf if self.max_grad_norm is None else self.max_grad_norm
         return float(nn.utils.clip_grad_norm_(self.parameters, limit))
 
@@ -137,7 +137,12 @@ class TrainStep:
 def _n_rows(batch: Any) -> int:
     """Rows of a batch: the length of the first dimension of its tensors."""
     sizes: list[int] = []
-    map_tensors(lambda tensor: sizes.append(tensor.shape[0]) or tensor, batch)
+
+    def note(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.shape[0])
+        return tensor
+
+    map_tensors(note, batch)
     if not sizes:
         kind = type(batch).__name__
         raise ValueError(f"a batch of type {kind} holds no tensor; use a dataclass, tuple or dict of tensors")

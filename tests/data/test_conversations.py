@@ -44,14 +44,16 @@ def test_settings_tell_sources_apart():
     assert TaskConversations(20).settings() == TaskConversations(20).settings()
 
 
-def test_files_keep_their_tail_for_validation(tmp_path):
+def test_some_of_a_files_rows_are_for_validation(tmp_path):
     path = write(
         tmp_path / "mine.jsonl", *(row([*GOOD, {"role": "user", "content": str(i)}]) for i in range(40)), ""
     )
     source = open_conversations(path)
     train, validation = (list(source.conversations(split)) for split in ("train", "validation"))
     assert [len(train), len(validation)] == [38, 2]
-    assert [messages[-1]["content"] for messages in validation] == ["38", "39"]
+    held_out = [int(messages[-1]["content"]) for messages in validation]
+    assert held_out[0] < 20 <= held_out[1]
+    assert [int(messages[-1]["content"]) for messages in train] == [n for n in range(40) if n not in held_out]
     assert train[0][:2] == GOOD
     assert source.description == "local conversations: mine.jsonl (40 conversations)"
 
@@ -79,8 +81,7 @@ def test_a_datasets_file_is_read_back(tmp_path):
     tasks = list(Tasks("train").tasks(12))
     to_dataset(tasks).to_json(tmp_path / "tasks.jsonl", force_ascii=False)
     source = open_conversations(tmp_path / "tasks.jsonl")
-    read = [*source.conversations("train"), *source.conversations("validation")]
-    assert read == [task.conversation for task in tasks]
+    assert source.rows == [task.conversation for task in tasks]
 
 
 @pytest.mark.parametrize(
@@ -131,10 +132,16 @@ def test_what_cannot_be_opened_is_told(tmp_path):
     ],
 )
 def test_wrong_settings_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         TaskConversations(**changes)
 
 
+def test_families_may_be_a_list_as_json_gives_it():
+    given, wanted = (TaskConversations(50, 5, kind(["greeting"])) for kind in (list, tuple))
+    assert given == wanted
+    assert given.settings() == wanted.settings()
+
+
 def test_a_wrong_share_is_refused():
-    with pytest.raises(ValueError, match="validation_share=1.0 is not allowed"):
+    with pytest.raises(ValueError, match="validation_share is 1.0; use a number above 0 and below 1"):
         FileConversations("x", (), validation_share=1.0)

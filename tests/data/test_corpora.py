@@ -35,36 +35,38 @@ def test_world_entropy_is_the_surprise_of_its_validation_documents():
     assert WorldCorpus(5, 20).entropy_nats() == pytest.approx(-sum(log_probs))
 
 
-def test_one_text_file_is_a_document_whose_tail_is_held_out(tmp_path):
-    text = WORDS * 100
-    (tmp_path / "cats.txt").write_text(text)
+def test_one_text_file_is_a_document_of_which_some_lines_are_held_out(tmp_path):
+    lines = [f"{n:03d} {WORDS}" for n in range(100)]
+    (tmp_path / "cats.txt").write_text("".join(lines))
     corpus = open_corpus(tmp_path / "cats.txt")
-    (train,), (validation,) = split_texts(corpus)
-    assert train + validation == text
-    assert 0.05 <= len(validation) / len(text) < 0.06
-    assert train.endswith("\n")  # no line is cut
-    assert corpus.name == "cats.txt" and "3,200 characters" in corpus.description
+    train, validation = split_texts(corpus)
+    assert sorted("".join(train + validation).splitlines(True)) == lines  # no line is cut
+    assert 0.04 <= len("".join(validation)) / len("".join(lines)) < 0.06
+    assert len(train) <= 2 and len(validation) == 1
+    assert corpus.name == "cats.txt" and "3,600 characters" in corpus.description
 
 
 @settings(deadline=None, max_examples=60)
 @given(
     texts=st.lists(st.text(alphabet="ab \n", min_size=1), min_size=1, max_size=12), share=st.floats(0.01, 0.9)
 )
-def test_each_character_is_in_one_split_in_order(texts, share, tmp_path_factory):
-    texts = [f"x{text}" for text in texts]
+def test_each_character_is_in_one_split_and_each_split_has_some(texts, share, tmp_path_factory):
+    texts = [f"xy{text}" for text in texts]
     path = tmp_path_factory.mktemp("corpus") / "a.jsonl"
     path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
     train, validation = split_texts(FileCorpus(str(path), (path,), validation_share=share))
-    assert "".join(train + validation) == "".join(texts)
-    assert validation and all(train + validation)
+    assert sorted("".join(train + validation)) == sorted("".join(texts))
+    assert train and validation and all(train + validation)
+    assert all(any(part in text for text in texts) for part in train + validation)
 
 
 def test_many_documents_are_split_between_documents(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps({"text": f"{n:03d} {WORDS}"}) + "\n" for n in range(200)))
     train, validation = split_texts(open_corpus(path))
-    assert len(train) + len(validation) == 200 and 10 <= len(validation) <= 11
-    assert train[0].startswith("000") and validation[-1].startswith("199")
+    assert len(validation) == 10 and train == sorted(train) and validation == sorted(validation)
+    assert sorted(train + validation) == [f"{n:03d} {WORDS}" for n in range(200)]
+    assert [int(text[:3]) // 20 for text in validation] == list(range(10))  # one of each twenty
 
 
 def test_folders_and_patterns_are_read_in_order_of_their_names(tmp_path):
@@ -73,8 +75,10 @@ def test_folders_and_patterns_are_read_in_order_of_their_names(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "c.jsonl").write_text('{"text": "third"}\n\n')
     (tmp_path / "notes.csv").write_text("not read")
-    folder = "".join(sum(split_texts(open_corpus(tmp_path)), []))
-    assert folder == "first " * 30 + "second " * 30 + "third"
+    corpus = open_corpus(tmp_path)
+    assert [path.name for path in corpus.paths] == ["a.md", "b.txt", "c.jsonl"]
+    words = " ".join(sum(split_texts(corpus), [])).split()
+    assert sorted(words) == ["first"] * 30 + ["second"] * 30 + ["third"]
     assert len(open_corpus(f"{tmp_path}/*.txt").paths) == 1
 
 
@@ -165,7 +169,7 @@ def test_a_mix_keeps_the_proportions_from_the_start(monkeypatch):
     "make", [lambda: WorldCorpus(0), lambda: WorldCorpus(5, 0), lambda: WorldCorpus(seed=1)]
 )
 def test_bad_world_settings(make):
-    with pytest.raises(ValueError, match="too small|seed of the validation"):
+    with pytest.raises(ValueError, match="at least 1|seed of the validation"):
         make()
 
 
@@ -180,3 +184,67 @@ def test_a_text_that_is_read_in_pieces_has_a_key_of_its_own(tmp_path, monkeypatc
     monkeypatch.setattr(readers, "_WHOLE_BYTES", 100)
     in_pieces = open_corpus(tmp_path / "long.txt")
     assert in_pieces.settings() != whole and in_pieces.settings()["pieces"] == readers.PIECE_BYTES
+
+
+def test_a_split_at_end_of_text_marks_is_said_once(tmp_path, caplog):
+    (tmp_path / "a.txt").write_text("".join(f"Story {n}.\n<|endoftext|>\n" for n in range(40)))
+    with caplog.at_level("INFO", "minillm"):
+        corpus = open_corpus(tmp_path / "a.txt")
+        corpus.check()
+        train, validation = split_texts(corpus)
+    assert sorted(train + validation) == sorted(f"Story {n}." for n in range(40))
+    assert [r.message for r in caplog.records] == [
+        f"corpus {tmp_path / 'a.txt'}: split into documents at 40 marks <|endoftext|>"
+    ]
+
+
+def test_bad_lines_are_left_out_on_request_and_counted(tmp_path, caplog):
+    rows = [json.dumps({"text": f"{n} {WORDS}"}) for n in range(20)]
+    (tmp_path / "a.jsonl").write_text("\n".join([*rows[:10], "5", '{"text": "\\ud800"}', *rows[10:]]))
+    with pytest.raises(ValueError, match="line 11 is a int"):
+        open_corpus(tmp_path / "a.jsonl").check()
+    corpus = FileCorpus("a", (tmp_path / "a.jsonl",), skip_bad=True)
+    with caplog.at_level("WARNING", "minillm"):
+        corpus.check()
+        train, validation = split_texts(corpus)
+    assert len(train) + len(validation) == 20
+    assert [record.message.split("; ")[0] for record in caplog.records] == [
+        "corpus a: 2 of 22 rows are left out, which cannot be used"
+    ]
+    assert corpus.settings() != FileCorpus("a", corpus.paths).settings()
+    (tmp_path / "b.jsonl").write_text("5\n6\n")
+    with pytest.raises(ValueError, match=r"holds no text that can be used \(.*line 1 is a int"):
+        FileCorpus("b", (tmp_path / "b.jsonl",), skip_bad=True).check()
+
+
+def test_one_character_is_no_corpus(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(ValueError, match="holds one character; give a file"):
+        open_corpus(tmp_path / "a.txt").check()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"validation_share": "0.1"},
+        {"validation_share": True},
+        {"validation_share": float("nan")},
+        {"max_validation": 0},
+        {"max_validation": 1.5},
+        {"text_key": 5},
+        {"skip_bad": "yes"},
+    ],
+)
+def test_wrong_settings_of_a_file_corpus(changes):
+    (name,) = changes
+    with pytest.raises((TypeError, ValueError), match=f"{name}.*(use a|use 1|write text|use True)"):
+        FileCorpus("x", (), **changes)
+
+
+def test_nothing_is_not_the_current_folder(tmp_path, monkeypatch):
+    """As with a variable of the shell that is not set."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text(WORDS)
+    for name in ("", " "):
+        with pytest.raises(ValueError, match="is not there; give a file"):
+            open_corpus(name)

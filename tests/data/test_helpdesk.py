@@ -6,12 +6,13 @@ import re
 
 import pytest
 
-from minillm.data.helpdesk import DOMAINS, HELP_DESK, HOURS
+from minillm.data.families.help_desk import HOURS
 from minillm.data.judge import Judge
-from minillm.data.tasks import FAMILIES, Task, Tasks, held_out_tasks
+from minillm.data.tasks import DOMAINS, FAMILIES, Task, Tasks, held_out_tasks
 from minillm.data.village import DAYS, NUMBERS, THINGS
 
 judge = Judge()
+HELP_DESK = DOMAINS["help desk"]
 
 
 def tasks(split: str, domain: str = "help desk", n: int = 400) -> list[Task]:

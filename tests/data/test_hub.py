@@ -8,8 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from minillm.data.conversations import FileConversations, HubConversations, open_conversations, open_domain
-from minillm.data.corpora import HubCorpus
+from minillm.data.conversations import (
+    FileConversations,
+    HubConversations,
+    HubDomain,
+    open_conversations,
+    open_domain,
+)
+from minillm.data.corpora import HubCorpus, open_corpus
 from minillm.data.hub import is_hub_name
 from minillm.data.preferences import FilePreferences, HubPreferences, open_preferences
 
@@ -56,16 +62,17 @@ def test_names_of_the_hub_and_names_of_files(tmp_path, monkeypatch):
     assert isinstance(open_preferences("mine/talks"), FilePreferences)
 
 
-def test_conversations_are_the_first_rows_and_the_very_first_are_for_validation(hub):
-    asked = hub(map(talk, range(10**9)))
+def test_conversations_are_the_first_rows_and_those_for_validation_lie_among_them(hub):
+    calls = hub(map(talk, range(10**9)))
     source = HubConversations(
         "owner/talks", n_train=5, n_validation=2, config="en", dataset_split="train_sft"
     )
     train, validation = (list(source.conversations(split)) for split in ("train", "validation"))
-    assert [messages[0]["content"] for messages in validation] == ["Q0", "Q1"]
-    assert [messages[0]["content"] for messages in train] == [f"Q{n}" for n in range(2, 7)]
+    asked = [[int(messages[0]["content"][1:]) for messages in part] for part in (train, validation)]
+    assert sorted(asked[0] + asked[1]) == list(range(7)) and len(asked[0]) == 5
+    assert asked[0] == sorted(asked[0]) and asked[1][0] < 3 <= asked[1][1]
     assert source.prompt(5) == train[0][:1] and source.prompt(1) == train[1][:1]
-    assert asked == [("owner/talks", "en", "train_sft", True, None)], "read once"
+    assert calls == [("owner/talks", "en", "train_sft", True, None)], "read once"
     assert source.description == "7 conversations of owner/talks on the Hugging Face Hub"
 
 
@@ -95,9 +102,14 @@ def test_a_bad_row_is_named_with_its_dataset_and_number(hub, kind, row):
     assert f"--set {kind.setting}.skip_bad=true" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_bad_rows_are_skipped_on_request(hub):
+def test_bad_rows_are_skipped_on_request(hub, caplog):
     hub([talk(0), {"text": "Hello"}, talk(1), {"messages": []}, talk(2)])
-    assert len(HubConversations("owner/talks", skip_bad=True).rows) == 3
+    with caplog.at_level("WARNING", "minillm"):
+        assert len(HubConversations("owner/talks", skip_bad=True).rows) == 3
+    assert (
+        "2 of 5 rows are left out, which cannot be used; the first: conversations owner/talks, row 2"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,12 +161,137 @@ def test_a_column_of_another_type(hub):
     [
         ({"n_train": 0}, "n_train is 0; use a whole number of at least 1"),
         ({"n_validation": True}, "n_validation is True"),
-        ({"skip_bad": "no"}, "skip_bad is 'no'; use true or false"),
+        ({"skip_bad": "no"}, "skip_bad is 'no'; use True or False"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):
     with pytest.raises((TypeError, ValueError), match=message):
         HubConversations("owner/talks", **changes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/none.csv",
+        "data/none.jsonl",
+        "data/none.xyz",
+        "data/none.jsonl.gz",
+        "data/none.JSON",
+        "data/none.parquet",
+        "data/none.7z",
+        "./none",
+        "../none",
+        "/data/none",
+        "~/none",
+        "~me/none",
+        "data\\none",
+        "data\\none/all",
+        "C:/none",
+        "data/none/all",
+        "data/",
+        "/none",
+        "data/no ne",
+    ],
+)
+def test_what_looks_like_a_path_is_not_looked_up(name, hub):
+    hub(AssertionError("looked up"))
+    assert not is_hub_name(name)
+    for opened in (open_corpus, open_conversations, open_preferences, open_domain):
+        with pytest.raises(ValueError, match="is not there|no .jsonl file is there"):
+            opened(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["teknium/OpenHermes-2.5", "owner/tales-v1.1", "owner/tales.v2", "owner/tales-1.5b", "a_b/c-d.e", "1/2"],
+)
+def test_versions_in_a_name_are_no_suffix(name):
+    assert is_hub_name(name)
+
+
+@pytest.mark.parametrize("kind", [HubCorpus, HubConversations, HubPreferences, HubDomain])
+@pytest.mark.parametrize(
+    "name, value", [("revision", float("inf")), ("revision", 5), ("config", 2024), ("revision", "")]
+)
+def test_a_number_where_a_text_belongs_is_refused(kind, name, value):
+    """What `--set` reads stays text; in Python a number may stand there."""
+    with pytest.raises((TypeError, ValueError), match=f"{name} is .*; use a text that is not empty, or None"):
+        kind("owner/name", **{name: value})
+
+
+class NoNetwork:
+    """In the place of `huggingface_hub.HfApi`; how often it was asked."""
+
+    asked = 0
+    error: Exception = OSError("no route to host")
+
+    def __init__(self, endpoint):
+        assert endpoint == "https://hub.example"
+
+    def dataset_info(self, name, revision, timeout):
+        assert timeout <= 10
+        type(self).asked += 1
+        raise self.error
+
+
+@pytest.mark.parametrize("error, times", [(OSError("no route to host"), 2), (None, 1)])
+def test_without_a_network_the_hub_is_given_up_soon(monkeypatch, error, times):
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    def load_dataset(*_, **__):
+        raise AssertionError("it would try for half a minute")
+
+    config = SimpleNamespace(HF_ENDPOINT="https://hub.example")
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, config=config))
+    monkeypatch.setattr(huggingface_hub, "HfApi", NoNetwork)
+    monkeypatch.setattr(NoNetwork, "asked", 0)
+    monkeypatch.setattr(NoNetwork, "error", error or OfflineModeIsEnabled("offline mode is enabled"))
+    for source in (HubConversations("owner/name"), HubCorpus("owner/name")):
+        NoNetwork.asked = 0
+        with pytest.raises(
+            ValueError, match="no file or folder here is called so.*and the network; the built-in"
+        ):
+            source.check()
+        assert NoNetwork.asked == times
+
+
+def test_the_hubs_own_answer_is_left_to_datasets(monkeypatch):
+    """A mirror may lack the page that is asked for first."""
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    from huggingface_hub.errors import HfHubHTTPError
+
+    class Answered(HfHubHTTPError):
+        def __init__(self):
+            Exception.__init__(self, "503")
+
+    config = SimpleNamespace(HF_ENDPOINT="https://hub.example")
+    loaded = SimpleNamespace(load_dataset=lambda *_, **__: iter([talk(1), talk(2)]), config=config)
+    monkeypatch.setitem(sys.modules, "datasets", loaded)
+    monkeypatch.setattr(huggingface_hub, "HfApi", NoNetwork)
+    monkeypatch.setattr(NoNetwork, "error", Answered())
+    assert len(HubConversations("owner/name").rows) == 2
+
+
+def test_rows_of_a_corpus_that_cannot_be_used(hub, caplog):
+    rows = [{"text": "one"}, {"text": 5}, {"text": "\ud800"}, {"story": "x"}, {"text": None}, {"text": "two"}]
+    hub([{"text": "zero"}, *rows])
+    source = HubCorpus("owner/tales", n_validation=1, n_documents=2)
+    source.check()
+    with pytest.raises(ValueError, match="row 3: 'text' is a int, not text"):
+        list(source.documents("train"))
+    hub([{"text": "\ud800"}])
+    with pytest.raises(ValueError, match="row 1: 'text' cannot be encoded: .*--set corpus.skip_bad=true"):
+        HubCorpus("owner/tales").check()
+    hub([])
+    with pytest.raises(ValueError, match="owner/tales holds no text"):
+        HubCorpus("owner/tales").check()
+    hub([{"text": "zero"}, *rows])
+    skipping = HubCorpus("owner/tales", n_validation=1, n_documents=2, skip_bad=True)
+    with caplog.at_level("WARNING", "minillm"):
+        assert list(skipping.documents("train")) == ["one", "two"]
+    assert "corpus owner/tales: 3 of 6 rows are left out" in caplog.text
+    assert skipping.settings() != source.settings()
 
 
 def test_settings_decide_the_rows():
@@ -186,7 +323,8 @@ def test_datasets_itself_reads_a_folder(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         datasets.Dataset.from_list(list(rows)).to_parquet(tmp_path / name / "train.parquet")
     talks = HubConversations(str(tmp_path / "talks"), n_train=6, n_validation=2)
-    assert [messages[0]["content"] for messages in talks.split("train")] == [f"Q{n}" for n in range(2, 8)]
+    both = talks.split("train") + talks.split("validation")
+    assert {messages[0]["content"] for messages in both} == {f"Q{n}" for n in range(8)}
     pairs = HubPreferences(str(tmp_path / "pairs"))
     assert len(pairs.split("train")) == 18 and pairs.split("train")[0].answers == ("yes", "no")
 

@@ -13,15 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minillm.data.answers import Answer
+from minillm.data.comparisons import Comparison, write_comparisons
 from minillm.data.judge import Judge, noisy_ranking
 from minillm.data.preferences import (
-    Comparison,
     FilePreferences,
     SampledPreferences,
     clean,
     compare_answers,
     open_preferences,
-    write_comparisons,
 )
 from minillm.data.readers import read_comparisons
 from minillm.data.tasks import PREFERENCE_SEED, PREFERENCE_TEST_SEED, Tasks
@@ -147,7 +146,7 @@ def test_round_trip(tmp_path):
 # -- sources --
 
 
-def test_own_files_keep_their_tail_for_validation(tmp_path):
+def test_some_of_a_files_rows_are_for_validation(tmp_path):
     path = tmp_path / "mine.jsonl"
     rows = [{"prompt": f"Question {n}", "chosen": f"right {n}", "rejected": "wrong"} for n in range(20)]
     rows[3]["chosen"] = "wrong"  # the same text twice
@@ -155,13 +154,26 @@ def test_own_files_keep_their_tail_for_validation(tmp_path):
     source = open_preferences(path)
     train, counts = source.comparisons("train", None, None)
     validation, held_out = source.comparisons("validation", None, None)
-    assert [one.prompt[0]["content"] for one in validation] == ["Question 18", "Question 19"]
+    asked = [int(one.prompt[0]["content"].split()[1]) for one in validation]
+    assert asked[0] < 10 <= asked[1]
     assert len(train) == 17 and counts == {"pairs": 18, "truncated": 0, "identical": 1}
     assert held_out == {"pairs": 2, "truncated": 0, "identical": 0}
     assert source.description == "local preferences: mine.jsonl (20 comparisons)"
     settings_before = source.settings()
     path.write_text(path.read_text().replace("right", "good"))
     assert open_preferences(path).settings() != settings_before
+
+
+def test_scores_of_somebody_else_are_not_the_judges(tmp_path):
+    """In some rows only, they would stop the reward stage when it has been trained."""
+    path = tmp_path / "mine.jsonl"
+    row = {"prompt": "?", "answers": ["a", "b"], "ranks": [0, 1]}
+    rows = [
+        {**row, "prompt": str(n), **({"gold": [1.0, 1.0], "family": "x"} if n % 2 else {})} for n in range(20)
+    ]
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    kept = open_preferences(path).comparisons("train", None, None)[0]
+    assert {one.gold for one in kept} == {()} and {one.family for one in kept} == {""}
 
 
 def test_answers_of_which_none_is_preferred_any_more_are_no_comparison(tmp_path):
@@ -195,18 +207,18 @@ def test_sources_that_are_not_there_name_the_form(tmp_path):
         ({"n_validation": 1.0}, "n_validation is 1.0"),
         ({"answers": 1}, "answers is 1; use a whole number of at least 2"),
         ({"max_new_tokens": True}, "max_new_tokens is True"),
-        ({"temperature": 0}, "temperature is 0; use a number above 0"),
-        ({"noise": -0.1}, r"noise is -0.1; use 0 \(none\) or a positive number"),
+        ({"temperature": 0}, "temperature is 0; use a finite number above 0"),
+        ({"noise": -0.1}, "noise is -0.1; use a finite number of at least 0"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         SampledPreferences(**changes)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_share_leaves_something_for_both(share):
-    with pytest.raises(ValueError, match="validation_share=.* use a number between 0 and 1"):
+    with pytest.raises(ValueError, match="validation_share is .*; use a number above 0 and below 1"):
         FilePreferences("x", (), share)
 
 

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minillm.data import readers
-from minillm.data.readers import ROW_SUFFIXES, find_files, read_comparisons, read_documents
+from minillm.data.readers import (
+    ROW_SUFFIXES,
+    Reading,
+    find_files,
+    read_comparisons,
+    read_conversations,
+    read_documents,
+)
 
 
 def read(path: Path) -> list[str]:
@@ -93,7 +100,10 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
         ("a.txt", b"caf\xe9\n", "not UTF-8: byte 0xe9 at offset 3, line 1"),
         ("a.txt", b"one\ntwo\ncaf\xe9\n", "not UTF-8: byte 0xe9 at offset 11, line 3"),
         ("a.txt", b"\x89PNG\r\n\x1a\n\0\0\0", "binary file"),
-        ("a.txt", "text".encode("utf-16"), "UTF-16"),
+        ("a.txt", "text".encode("utf-16"), "is UTF-16, not"),
+        ("a.txt", "text".encode("utf-32"), "is UTF-32, not UTF-8; save it as UTF-8: iconv -f UTF-32"),
+        ("a.jsonl", b"\0\0\xfe\xff" + "text".encode("utf-32-be"), "is UTF-32, not"),
+        ("a.jsonl", b'[{"text": "a"}]', "line 1 is a list.*; name a file that is one JSON array .json"),
         ("a.jsonl", b'{"text": "ok"}\n{"body": "no"}\n', "line 2 has no key 'text', only body"),
         ("a.jsonl", b'{"text": "ok"}\n\n{"text": \n', "line 3 is not JSON"),
         ("a.jsonl", b'["text"]\n', "line 1 is a list"),
@@ -222,3 +232,236 @@ def test_what_is_no_comparison_is_named_with_its_line(tmp_path, row, message):
     with pytest.raises(ValueError, match=message) as caught:
         comparisons(tmp_path, PAIR, row)
     assert f"{tmp_path / 'pairs.jsonl'}, line 2" in str(caught.value) and "\n" not in str(caught.value)
+
+
+# -- other kinds of files --
+
+TALK = {"messages": [ASK, GOOD]}
+KINDS = {
+    "texts": ({"text": "words \u2713"}, lambda path: read(path), "words \u2713"),
+    "talks": (TALK, lambda path: list(read_conversations(path)), [ASK, GOOD]),
+    "pairs": (PAIR, lambda path: [row["answers"] for row in read_comparisons(path)], ("a", "b")),
+}
+
+
+def as_bytes(form: str, row: dict) -> bytes:
+    one = json.dumps(row, ensure_ascii=False)
+    return {
+        "lf.jsonl": f"{one}\n{one}\n\n{one}",
+        "cr.jsonl": f"{one}\r{one}\r\r{one}\r",
+        "crlf.jsonl": f"{one}\r\n{one}\r\n\r\n{one}",
+        "mark.jsonl": f"\ufeff{one}\n{one}\n{one}",
+        "lines.json": f"{one}\n{one}\n{one}\n",
+        "array.json": f"\ufeff [{one},{one}\n,\r\n {one} ]\n",
+        "indented.JSON": json.dumps([row] * 3, indent=2),
+    }[form].encode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "form", ["lf.jsonl", "cr.jsonl", "crlf.jsonl", "mark.jsonl", "lines.json", "array.json", "indented.JSON"]
+)
+def test_every_reader_reads_every_form_of_json(tmp_path, kind, form):
+    row, read_all, expected = KINDS[kind]
+    (tmp_path / form).write_bytes(as_bytes(form, row))
+    assert read_all(tmp_path / form) == [expected] * 3
+
+
+def arrow_types(pyarrow):
+    plain, large, view = pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()
+    return [plain, large, view, pyarrow.dictionary(pyarrow.int32(), plain)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", range(4))
+def test_every_reader_reads_every_kind_of_text_in_a_table(tmp_path, kind, number):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    text = arrow_types(pyarrow)[number]
+    row, read_all, expected = KINDS[kind]
+    messages = pyarrow.list_(pyarrow.struct([("role", text), ("content", text), ("name", pyarrow.null())]))
+    n = 1 if kind == "talks" else 3  # pyarrow cannot write more lists of views
+    types = {key: messages if isinstance(value, list) else text for key, value in row.items()}
+    columns = {key: pyarrow.array([value] * n, types[key]) for key, value in row.items()}
+    columns["other"] = pyarrow.array([1, 2, 3][:n])
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    assert read_all(tmp_path / "a.parquet") == [expected] * n
+
+
+def test_a_category_of_pandas_is_text(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"text": pandas.Categorical(["one", "two", None, "one"])})
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet") == ["one", "two", "one"]
+
+
+def test_rows_of_a_table_that_cannot_be_used_are_named(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    def refusal(read_all, **columns):
+        parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+        with pytest.raises(ValueError) as caught:
+            list(read_all(tmp_path / "a.parquet"))
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    asked = {"prompt": ["Who?", "Who?"], "chosen": ["a", None], "rejected": ["b", "c"]}
+    assert "a.parquet, row 2: the answers are [None, 'c']" in refusal(read_comparisons, **asked)
+    talks = [[ASK, GOOD], [ASK]]
+    assert "a.parquet, row 2: there is no message of the assistant" in refusal(
+        read_conversations, messages=talks
+    )
+    assert "has no column 'messages', 'conversations', 'completion' or 'output', only text" in refusal(
+        read_conversations, text=["a"]
+    )
+    bad = pyarrow.array([b"fine", b"caf\xe9"], pyarrow.binary())
+    broken = pyarrow.Array.from_buffers(
+        pyarrow.string(), 2, bad.buffers()
+    )  # bytes that are no text, unchecked
+    assert "a.parquet, row 2: its text is not UTF-8" in refusal(
+        lambda path: read_documents(path, "text"), text=broken
+    )
+
+
+def test_a_null_is_no_text_in_every_kind_of_file(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{"text": "one"}, {"text": None}, {"text": " "}, {"text": "two"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    parquet.write_table(pyarrow.table({"text": pyarrow.nulls(3)}), tmp_path / "none.parquet")
+    assert all(read(tmp_path / f"a.{kind}") == ["one", "two"] for kind in ("jsonl", "json", "parquet"))
+    assert read(tmp_path / "none.parquet") == []
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ('[{"text": "a"},\n{"text": 5}]', "line 2: 'text' is a int"),
+        (
+            '[\n\n{"text": "a"},\n\n\n  {"body": 5}]',
+            "line 6 has no key 'text', only body; each element must be",
+        ),
+        ('[{"text": "a"},\n["text"]]', "line 2 is a list"),
+        ('[{"text": "a"},\n{"text": b}]', "line 2 is not JSON .Expecting value, column 10"),
+        ('[{"text": "a"}\n{"text": "b"}]', r"line 2 is not JSON .Expecting ',' or '\]', column 1"),
+        ('[{"text": "a"},\n]', "line 2 is not JSON"),
+        ('[{"text": "a"}', "line 1 is not JSON"),
+        ('[{"text": "a"}]\nx', "line 2 is not JSON .Extra data"),
+        ("[" * 100_000, "line 1 is not JSON .*recursion"),
+        ('{\n"text": "a"}', "line 1 is not JSON .*; or write one array of them"),
+        (
+            '[{"text": "a"},\n{"text": "\\ud800"}]',
+            r"line 2: 'text' cannot be encoded: text holds the lone surr",
+        ),
+    ],
+)
+def test_mistakes_in_an_array_have_a_line(tmp_path, content, message):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read(tmp_path / "a.json")
+    assert "a.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_empty_array_and_an_array_of_lines(tmp_path):
+    (tmp_path / "a.json").write_text(" [ ] ")
+    assert read(tmp_path / "a.json") == []
+    (tmp_path / "a.jsonl").write_text('[\n{"text": "a"}\n]\n')
+    with pytest.raises(ValueError, match="line 1 is not JSON .*; name a file that is one JSON array .json"):
+        read(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "content, encoding",
+    [
+        (b"He said \x93yes\x94.\n", "WINDOWS-1252"),
+        (b"caf\xe9, he said \x93yes\x94\n", "WINDOWS-1252"),
+        (b"5 \x80", "WINDOWS-1252"),
+        (b"caf\xe9\n", "ISO-8859-1"),
+        ("\u201cok\u201d ".encode() + b"caf\xe9\n", "ISO-8859-1"),  # these bytes belong to UTF-8
+    ],
+)
+def test_the_encoding_that_is_advised_gives_the_text_back(tmp_path, content, encoding):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=f"iconv -f {encoding} -t UTF-8"):
+        read(tmp_path / "a.txt")
+
+
+def test_lines_of_an_old_mac(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\rtwo\r")
+    (tmp_path / "b.txt").write_bytes(b"one\rtwo\n")
+    assert read(tmp_path / "a.txt") == ["one\ntwo\n"] and read(tmp_path / "b.txt") == ["one\rtwo\n"]
+
+
+def test_an_end_of_text_mark_ends_a_document_of_a_text_file(tmp_path, monkeypatch):
+    stories = ["One day.\nIt rained.", "Two days.", "x" * 40, "Four."]
+    for name, between in (("lines", "\n<|endoftext|>\n"), ("marks", "<|endoftext|>")):
+        (tmp_path / f"{name}.txt").write_text(between.join(stories) + between)
+        reading = Reading()
+        assert list(read_documents(tmp_path / f"{name}.txt", "text", reading)) == stories
+        assert reading.n_marks == 4
+    (tmp_path / "about.md").write_text("The mark <|endoftext|> ends a text.")
+    assert read(tmp_path / "about.md") == ["The mark <|endoftext|> ends a text."]
+    monkeypatch.setattr(readers, "_WHOLE_BYTES", 20)
+    monkeypatch.setattr(readers, "PIECE_BYTES", 60)
+    assert read(tmp_path / "lines.txt") == stories  # pieces end with a story
+
+
+# -- rows that are left out --
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_rows_are_left_out_on_request_and_counted(tmp_path, kind):
+    row, read_all, expected = KINDS[kind]
+    one = json.dumps(row).encode()
+    bad = [b"5", b"{", b'{"other": 1}', b'{"text": 5, "messages": 5, "chosen": 5}', b'{"a": "caf\xe9"}']
+    bad.append(
+        json.dumps(row)
+        .replace('"words \\u2713"', '"\\ud800"')
+        .replace("Ada.", "\\udfff")
+        .replace('"a"', '"\\ud9ff"')
+        .encode()
+    )
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join([one, *bad, one]))
+    with pytest.raises(ValueError, match="line 2 is a int"):
+        read_all(tmp_path / "a.jsonl")
+    reading = Reading(skip_bad=True)
+    reader = {"texts": lambda path, reading: read_documents(path, "text", reading)} | {
+        "talks": read_conversations,
+        "pairs": read_comparisons,
+    }
+    assert len(list(reader[kind](tmp_path / "a.jsonl", reading))) == 2
+    assert reading.n_bad == len(bad) and "line 2 is a int" in reading.first_bad
+    assert "6 of 8 rows are left out" in reading.told("rows", "a.jsonl", 2)
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    rows=st.lists(st.dictionaries(st.text(max_size=3), _values, max_size=2), max_size=3),
+    indent=st.sampled_from([None, 0, 2]),
+    cut=st.integers(0, 60),
+    put=st.sampled_from(["", ",", "]", "[", "{", "x", " ", "\n", '"']),
+)
+def test_an_array_is_what_the_json_module_says(rows, indent, cut, put, tmp_path_factory):
+    """Whole, or with something in it deleted or put in: the same elements, or refused by both."""
+    text = json.dumps(rows, indent=indent)
+    text = text[: cut + 1] + put + text[cut + 1 + (not put) :]
+    path = tmp_path_factory.mktemp("array") / "a.json"
+    path.write_text(text, newline="")
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="is not JSON"):
+            list(readers._array(path, "expected"))
+    else:
+        assert [row for _, row in readers._array(path, "expected")] == expected

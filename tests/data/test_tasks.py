@@ -74,11 +74,11 @@ def test_held_out_tasks_are_different_prompts_of_each_family():
 def test_families_come_in_their_proportions():
     n = 20_000
     tasks = Tasks("train")
-    total = sum(weight for _, weight in FAMILIES.values())
+    total = sum(family.weight for family in FAMILIES.values())
     found = Counter(tasks.task(5, index).family for index in range(n))
-    for family, (_, weight) in FAMILIES.items():
-        share = weight / total
-        assert found[family] / n == pytest.approx(share, abs=4.5 * (share * (1 - share) / n) ** 0.5)
+    for name, family in FAMILIES.items():
+        share = family.weight / total
+        assert found[name] / n == pytest.approx(share, abs=4.5 * (share * (1 - share) / n) ** 0.5)
 
 
 def test_styles_come_in_their_proportions(train):

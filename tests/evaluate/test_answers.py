@@ -110,7 +110,7 @@ def test_the_reference_answers_are_all_right():
     judge = Judge()
     report = Report(tuple(tasks), given, tuple(judge(task, task.answer) for task in tasks))
     assert report.task_accuracy == 1.0
-    assert report.figures()["bleu"] == pytest.approx(100)
+    assert "bleu" not in report.figures(), "it is no measure of these answers"
 
 
 def test_an_untrained_model_knows_nothing(model, tokenizer):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 
+from minillm.data.comparisons import Comparison
 from minillm.data.judge import WEIGHTS, Verdict
-from minillm.data.preferences import Comparison
 from minillm.evaluate import reward_figures, score_pairs
 
 PROMPT = ({"role": "user", "content": "Who?"},)
@@ -42,6 +43,19 @@ def test_accuracies_equal_a_count_by_hand():
     assert figures["annotator_accuracy"] == pytest.approx(1 / 3)
     flat, gold = [0.5, 0.1, -2.0, 1.0, 3.0], [0.9, 0.7, 0.7, 0.2, 0.8]
     assert figures["correlation_with_judge"] == pytest.approx(np.corrcoef(flat, gold)[0, 1])
+
+
+def test_accuracies_by_family_are_those_of_each_family_alone():
+    families = {
+        "story": [COMPARISONS[0]],
+        "world": [COMPARISONS[1], comparison((0, 1), (0.9, 0.1))],
+        "": [COMPARISONS[1]],
+    }
+    scores = {"story": [SCORES[0]], "world": [SCORES[1], [0.0, 1.0]], "": [[5.0, 0.0]]}
+    named = [replace(one, family=name) for name, group in families.items() for one in group]
+    figures = reward_figures(named, [row for group in scores.values() for row in group])
+    alone = {name: score_pairs(families[name], scores[name]).accuracy_gold for name in ("story", "world")}
+    assert figures["pair_accuracy_by_family"] == alone == {"story": 1.0, "world": 0.5}
 
 
 def test_accuracies_equal_a_double_loop_on_random_comparisons():

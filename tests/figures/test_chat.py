@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 from html.parser import HTMLParser
 
 import pytest
 
 from minillm import figures, render_chat
-from minillm.figures import chat
 from minillm.text.chat import RenderedChat
 from minillm.text.tokenizer import SPECIAL_TOKENS, Tokenizer
 
@@ -47,10 +45,6 @@ def drawn(rows: dict[str, RenderedChat]) -> tuple[list[list], list[list]]:
     parser = Boxes(figures.chat_boxes(rows, TOKENIZER)._repr_html_())
     assert parser.open == []
     return parser.boxes[:-3], parser.boxes[-3:]
-
-
-def test_doctests():
-    assert doctest.testmod(chat).failed == 0
 
 
 def test_each_token_is_a_box_and_the_trained_ones_are_marked():

@@ -270,6 +270,7 @@ def test_an_adapter_that_does_not_fit_leaves_the_model_as_it_was(tmp_path):
         ),  # works after some tokens only
         ("target_modules", "all-linear", "only a list of names"),
         ("r", 0, "rank is 0"),
+        ("r", "8", "rank is '8'; use a whole number"),
     ],
 )
 def test_other_kinds_of_adapters_are_refused(tmp_path, key, value, told):
@@ -287,14 +288,14 @@ def test_other_kinds_of_adapters_are_refused(tmp_path, key, value, told):
     [
         ({"rank": 0}, "rank is 0; use a whole number of at least 1"),
         ({"rank": 2.0}, "rank is 2.0"),
-        ({"alpha": 0}, "alpha is 0; use a number above 0"),
-        ({"dropout": 1.0}, "dropout is 1.0; use a share"),
+        ({"alpha": 0}, "alpha is 0; use a finite number above 0"),
+        ({"dropout": 1.0}, "dropout is 1.0; use a number of at least 0 and below 1"),
         ({"targets": ()}, "targets is \\(\\); give names"),
         ({"targets": "q_proj"}, "targets is 'q_proj'; give names"),
     ],
 )
 def test_wrong_settings_are_told(settings, told):
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises((ValueError, TypeError), match=told):
         LoRAConfig(**settings)
 
 

@@ -12,13 +12,14 @@ from minillm.data.corpora import WorldCorpus
 from minillm.data.tasks import DOMAINS
 from minillm.data.world import World
 from minillm.evaluate import domain_comparison, domain_figures
-from minillm.model.adapters import load_adapter
+from minillm.model.adapters import load_adapter, save_adapter
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.lora import LoRAConfig, merge_lora
-from minillm.stages.lora import ADAPTER, DomainConfig, adapt
-from minillm.stages.sft import SFTConfig
+from minillm.stages.lora import DomainConfig, adapt
+from minillm.stages.sft import SFTConfig, answer_losses
 from minillm.text.tokenizer import Tokenizer
 from minillm.train.config import FitConfig
+from minillm.train.options import RunOptions
 
 CONFIG = DomainConfig(
     LoRAConfig(rank=3, alpha=6),
@@ -45,33 +46,36 @@ def model(tokenizer) -> GPT:
     return GPT(shape, generator=1)
 
 
-def train(model, tokenizer, folder, **options):
-    return adapt(CONFIG, model, tokenizer, DOMAIN, CORPUS, folder, progress=False, **options)
+def train(model, tokenizer, folder, config=CONFIG, **options):
+    return adapt(
+        config, model, tokenizer, DOMAIN, CORPUS, RunOptions(folder=folder, progress=False), **options
+    )
 
 
 def test_an_adapter_is_trained_and_the_model_stays(model, tokenizer, tmp_path):
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    loss = answer_losses(CONFIG.training, model, tokenizer, DOMAIN, CORPUS)["val_loss"]
     figures = train(model, tokenizer, tmp_path)
     after = model.state_dict()
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
-    assert figures["val_loss"] < figures["val_loss_before"]
+    assert answer_losses(CONFIG.training, model, tokenizer, DOMAIN, CORPUS)["val_loss"] < loss
     layers = 2 * (4 * (32 + 32) + 3 * (32 + 48))
     assert figures["trained_parameters"] == 3 * layers
     assert figures["trainable_share"] == 3 * layers / sum(weight.numel() for weight in before.values())
 
 
-def test_the_folder_holds_the_merged_model_and_the_adapter(model, tokenizer, tmp_path):
+def test_a_model_is_saved_merged_and_its_adapter_apart(model, tokenizer, tmp_path):
     base = GPT(model.config)
     base.load_state_dict(model.state_dict())
-    train(model, tokenizer, tmp_path)
+    train(model, tokenizer, None)
+    model.save_pretrained(tmp_path)
+    save_adapter(model, tmp_path / "adapter")
     ids = torch.tensor([[5, 60, 7, 300]])
     logits = model(ids)
     torch.testing.assert_close(GPT.from_pretrained(tmp_path)(ids), logits, atol=1e-5, rtol=1e-5)
-    load_adapter(base, tmp_path / ADAPTER)
+    load_adapter(base, tmp_path / "adapter")
     torch.testing.assert_close(base(ids), logits, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(merge_lora(base)(ids), logits, atol=1e-5, rtol=1e-5)
-    assert Tokenizer.load(tmp_path).fingerprint == tokenizer.fingerprint
-    assert (tmp_path / "chat_template.jinja").is_file()
 
 
 def test_full_fine_tuning_moves_everything(model, tokenizer, tmp_path):
@@ -79,7 +83,6 @@ def test_full_fine_tuning_moves_everything(model, tokenizer, tmp_path):
     figures = train(model, tokenizer, tmp_path, full=True)
     moved = [name for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])]
     assert moved == list(before) and figures["trainable_share"] == 1.0
-    assert not (tmp_path / ADAPTER).exists()
 
 
 def test_a_run_that_was_stopped_ends_in_the_same_adapter(model, tokenizer, tmp_path, monkeypatch):
@@ -96,7 +99,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_adapter(model, tokenizer, tmp_p
         return copy
 
     whole, again = fresh(), fresh()
-    adapt(config, whole, tokenizer, DOMAIN, CORPUS, tmp_path / "whole", progress=False)
+    train(whole, tokenizer, tmp_path / "whole", config)
     step = run.TrainingRun.train_step
 
     def fails(self):
@@ -106,9 +109,9 @@ def test_a_run_that_was_stopped_ends_in_the_same_adapter(model, tokenizer, tmp_p
 
     monkeypatch.setattr(run.TrainingRun, "train_step", fails)
     with pytest.raises(OSError, match="power"):
-        adapt(config, fresh(), tokenizer, DOMAIN, CORPUS, tmp_path / "cut", progress=False)
+        train(fresh(), tokenizer, tmp_path / "cut", config)
     monkeypatch.undo()
-    adapt(config, again, tokenizer, DOMAIN, CORPUS, tmp_path / "cut", progress=False)
+    train(again, tokenizer, tmp_path / "cut", config)
     for name, weight in whole.state_dict().items():
         assert torch.equal(again.state_dict()[name], weight), name
 

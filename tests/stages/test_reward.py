@@ -12,20 +12,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillm.data.preferences import Comparison
+from minillm.data.comparisons import Comparison
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.heads import RewardModel
 from minillm.stages.reward import (
     ComparisonBatches,
     RewardConfig,
     batch_loss,
+    mean_ranking_loss,
     ranking_loss,
-    reward,
     score_comparisons,
+    train_reward_model,
 )
 from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
 from minillm.train.config import FitConfig
+from minillm.train.options import RunOptions
 from minillm.train.runtime import choose_runtime
 
 TOKENIZER = Tokenizer([])  # of bytes
@@ -234,17 +236,8 @@ def body():
 
 
 def run(folder, runtime, config=CONFIG, seed=0):
-    return reward(
-        config,
-        body(),
-        TOKENIZER,
-        toy(30),
-        toy(10, seed=9),
-        folder,
-        seed=seed,
-        runtime=runtime,
-        progress=False,
-    )
+    options = RunOptions(folder=folder, seed=seed, runtime=runtime, progress=False)
+    return train_reward_model(config, body(), TOKENIZER, toy(30), toy(10, seed=9), options)
 
 
 def pair_accuracy(scores, comparisons):
@@ -265,32 +258,28 @@ def test_a_toy_preference_is_learned_and_zero_lies_at_the_mean(tmp_path, runtime
     sft_model, train, held_out = body(), toy(40, seed=4), toy(30, seed=5)
     long = comparison("b?", ["a", "a" * 60], [0, 1])
     before = {name: weight.clone() for name, weight in sft_model.state_dict().items()}
-    figures = reward(
-        config, sft_model, TOKENIZER, [*train, long], held_out, tmp_path, runtime=runtime, progress=False
-    )
+    options = RunOptions(folder=tmp_path, runtime=runtime, progress=False)
+    model, figures = train_reward_model(config, sft_model, TOKENIZER, [*train, long], held_out, options)
     assert all(torch.equal(weight, before[name]) for name, weight in sft_model.state_dict().items())
-    model = RewardModel.from_pretrained(tmp_path).eval()
     scores, test_scores = (score_comparisons(model, TOKENIZER, part) for part in (train, held_out))
     assert pair_accuracy(test_scores, held_out) > 0.95
     flat = [score for row in scores for score in row]
     # A mean of some 120 float32 scores of size 5.
     assert abs(np.mean(flat)) < 1e-5 and np.std(flat) > 0.5
     losses = loss_by_loops([torch.tensor(row) for row in test_scores], pad_ranks(held_out))
-    assert figures["val_loss"] == pytest.approx(losses.mean().item(), rel=1e-4)
+    assert mean_ranking_loss(test_scores, held_out) == pytest.approx(losses.mean().item(), rel=1e-4)
     assert figures["steps"] == 60 and figures["comparisons"] == 40 and figures["too_long"] == 1
     assert figures["pairs"] == sum(one.n_pairs for one in train)
     assert figures["epochs"] == 60 / 10
-    names = {path.name for path in tmp_path.iterdir()}
-    assert {"config.json", "model.safetensors", "tokenizer.json", "metrics.jsonl"} <= names
 
 
 def test_no_more_epochs_than_allowed(tmp_path, runtime):
     config = replace(CONFIG, fit=replace(CONFIG.fit, steps=100), max_epochs=1.5)
-    assert run(tmp_path, runtime, config)["steps"] == 12
+    assert run(tmp_path, runtime, config)[1]["steps"] == 12
 
 
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path, runtime, monkeypatch):
-    whole = run(tmp_path / "whole", runtime)
+    model, whole = run(tmp_path / "whole", runtime)
     batch = ComparisonBatches.batch
 
     def cut_off(self, step):
@@ -302,8 +291,8 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path, runtime, mo
     with pytest.raises(MemoryError):
         run(tmp_path / "cut", runtime)
     monkeypatch.undo()
-    again = run(tmp_path / "cut", runtime)
-    one, other = (RewardModel.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "cut"))
+    resumed, again = run(tmp_path / "cut", runtime)
+    one, other = model.state_dict(), resumed.state_dict()
     assert one["mean"] != 0 and all(torch.equal(one[name], other[name]) for name in one)
 
     def lines(name):
@@ -315,15 +304,13 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path, runtime, mo
     assert {k: v for k, v in whole.items() if k not in different} == {
         k: v for k, v in again.items() if k not in different
     }
-    finished = run(tmp_path / "whole", runtime)
-    third = RewardModel.from_pretrained(tmp_path / "whole").state_dict()
+    loaded, finished = run(tmp_path / "whole", runtime)
+    third = loaded.state_dict()
     assert finished["steps"] == whole["steps"] and all(torch.equal(one[name], third[name]) for name in one)
 
 
-def test_the_seed_decides(tmp_path, runtime):
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        run(tmp_path / name, runtime, seed=seed)
-    a, b, c = (RewardModel.from_pretrained(tmp_path / name).state_dict() for name in "abc")
+def test_the_seed_decides(runtime):
+    a, b, c = (run(None, runtime, seed=seed)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not torch.equal(a["score.weight"], c["score.weight"])
 
@@ -335,8 +322,8 @@ def test_the_seed_decides(tmp_path, runtime):
         ({"prompts": 0}, "prompts is 0; use a whole number of at least 1"),
         ({"prompts": True}, "prompts is True"),
         ({"prompts": 2.0}, "prompts is 2.0"),
-        ({"max_epochs": 0}, "max_epochs is 0; use a number above 0"),
-        ({"max_epochs": math.nan}, "max_epochs is nan; use a number above 0"),
+        ({"max_epochs": 0}, "max_epochs is 0; use a finite number above 0"),
+        ({"max_epochs": math.nan}, "max_epochs is nan; use a finite number above 0"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):

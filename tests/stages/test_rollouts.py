@@ -112,21 +112,6 @@ def test_the_padding_token_may_be_any(policy, padding_token):
         assert torch.equal(one, two)
 
 
-def test_two_mistakes_to_look_at(policy):
-    rollouts = sample(policy)
-    width = rollouts.ids.shape[1]
-    unmasked = sample(policy, mask_padding=False)
-    columns = torch.arange(1, width)[None]
-    assert torch.equal(unmasked.action_mask, columns >= unmasked.starts[:, None])
-    assert unmasked.action_mask.sum() > rollouts.action_mask.sum()
-    endless = sample(policy, end_is_action=False)
-    assert torch.equal(endless.action_mask, rollouts.action_mask & (rollouts.ids[:, 1:] != END))
-    assert endless.action_mask.sum() == rollouts.action_mask.sum() - rollouts.ended.sum()
-    for other in (unmasked, endless):
-        assert torch.equal(other.ids, rollouts.ids) and torch.equal(other.mask, rollouts.mask)
-        assert torch.equal(other.ended, rollouts.ended)
-
-
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 1.6])
 @torch.no_grad()
 def test_log_probabilities_are_those_of_the_distribution_that_was_sampled(policy, temperature):
@@ -230,10 +215,9 @@ def test_scores_are_those_of_one_answer_at_a_time(policy, reward_model, rows):
 # -- parts of a batch --
 
 
-@pytest.mark.parametrize("mistakes", [{}, {"mask_padding": False}])
 @torch.no_grad()
-def test_a_few_rows_at_a_time_are_all_rows_at_once(policy, reward_model, mistakes):
-    rollouts = sample(policy, **mistakes)
+def test_a_few_rows_at_a_time_are_all_rows_at_once(policy, reward_model):
+    rollouts = sample(policy)
     critic = ScalarModel.from_body(reward_model).eval()
 
     def function(piece):

@@ -1,4 +1,3 @@
-import doctest
 import json
 import random
 from collections import Counter
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.text import bpe
 from minillm.text.bpe import BYTE_ALPHABET, bpe_merges, encode_chunk, encode_steps, merge_pair
 from minillm.text.chunks import SPLIT_PATTERN, count_chunks
 
@@ -45,10 +43,6 @@ def merge_ids_of(merges):
 small_chunks = st.dictionaries(
     st.text(alphabet="ab c", min_size=1, max_size=12).map(str.encode), st.integers(1, 3), max_size=12
 )
-
-
-def test_doctests():
-    assert doctest.testmod(bpe).failed == 0
 
 
 @given(small_chunks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -21,10 +22,17 @@ def keep_threads():
 
 
 def chip(monkeypatch, amx: bool, bf16: bool):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    has = {"amx_tile": amx, "avx512_bf16": bf16}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
 
 
+def older_torch(monkeypatch, amx: bool, bf16: bool):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16, raising=False)
+
+
+@pytest.mark.parametrize("torch_of", [chip, older_torch])
 @pytest.mark.parametrize(
     ("amx", "bf16", "line"),
     [
@@ -33,9 +41,26 @@ def chip(monkeypatch, amx: bool, bf16: bool):
         (False, False, "device cpu, fp32: this chip has no fast bf16; 1 thread"),
     ],
 )
-def test_precision_follows_the_chip(monkeypatch, amx, bf16, line):
-    chip(monkeypatch, amx, bf16)
+def test_precision_follows_the_chip(monkeypatch, torch_of, amx, bf16, line):
+    torch_of(monkeypatch, amx, bf16)
     assert choose_runtime("cpu", threads=1).describe() == line
+    assert module.has_fast_bf16(torch.device("cpu")) == (amx or bf16)
+
+
+def test_a_torch_that_tells_nothing_of_the_chip_computes_in_fp32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "other"}, raising=False)
+    line = "device cpu, fp32: this chip has no fast bf16; 1 thread"
+    assert choose_runtime("cpu", threads=1).describe() == line
+    for name in ("get_capabilities", "_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert choose_runtime("cpu", threads=1).describe() == line
+
+
+def test_what_this_torch_tells_is_what_the_kernel_tells():
+    flags = Path("/proc/cpuinfo")
+    if not flags.is_file() or "avx2" not in (words := flags.read_text().split()):
+        pytest.skip("no list of an x86 chip's features here")
+    assert module.has_fast_bf16(torch.device("cpu")) == bool({"amx_tile", "avx512_bf16"} & set(words))
 
 
 def test_precision_can_be_chosen(monkeypatch):
@@ -61,11 +86,12 @@ def test_autocast_computes_products_in_the_precision(precision, dtype):
         ({"device": "meta"}, "device is 'meta', which this machine lacks"),
         ({"precision": "int4"}, "precision is 'int4'; choose one of auto, fp32, bf16, fp16"),
         ({"compile": "yes"}, "compile is 'yes'; choose True, False or 'auto'"),
-        ({"threads": 0}, "threads is 0; allowed is a whole number of at least 1, or None"),
+        ({"threads": "4"}, "threads is '4'; use a whole number of at least 1, or None"),
+        ({"threads": 0}, "threads is 0; use a whole number of at least 1, or None"),
     ],
 )
 def test_unknown_choices_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         choose_runtime(**arguments)
 
 

@@ -1,0 +1,238 @@
+"""The process: streams that are closed, full, without a reader or ASCII; marks; and signals that end a training."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minillm.artifact import Artifact, write_artifact
+from minillm.model.gpt import GPT, GPTConfig
+from minillm.process import Terminated, decoded, hears_default, termination_heard, typed_text
+from minillm.text.tokenizer import Tokenizer
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+PROGRAM = f"'{sys.executable}' -m minillm"
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Artifact:
+    """The artifact of a model that has learned nothing."""
+    folder = tmp_path_factory.mktemp("base")
+    tokenizer = Tokenizer([(b"h", b"e")])
+    model = GPT(
+        GPTConfig(tokenizer.vocab_size, context_length=32, n_layer=1, n_head=2, d_model=8, d_ff=16), 0
+    )
+    model.save_pretrained(folder)
+    tokenizer.save(folder)
+    return write_artifact(folder, "base", "0" * 12, {"data": "Nothing"}, {})
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of shell in which MINILLM stands for the program."""
+    root = str(Path(__file__).resolve().parent.parent)
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "PYTHONIO"))}
+    variables |= {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"} | environment
+    done = subprocess.run(
+        ["bash", "-c", command.replace("MINILLM", PROGRAM)], capture_output=True, env=variables, timeout=120
+    )
+    assert b"Traceback" not in done.stderr and b"Exception ignored" not in done.stderr, done.stderr.decode()
+    return done
+
+
+# Streams
+
+
+@pytest.mark.parametrize(
+    "redirection, status, err",
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+        (">/dev/full", 2, "minillm: standard output cannot be written: No space left on device;"),
+    ],
+)
+@pytest.mark.parametrize("command", ["example DIR", "--version"])
+def test_streams_that_are_closed_or_full(tmp_path, command, redirection, status, err):
+    done = shell(f"MINILLM {command.replace('DIR', str(tmp_path / 'new'))} {redirection}")
+    assert done.returncode == status, done.stderr
+    assert done.stderr.decode().startswith(err) and len(done.stderr.splitlines()) == bool(err)
+    if "example" in command:
+        assert (tmp_path / "new" / "conversations.jsonl").is_file()
+
+
+def test_what_is_printed_never_goes_into_a_file_that_takes_the_number_of_a_closed_stream(tmp_path):
+    assert shell(f"MINILLM example {tmp_path}/new >&- 2>&-").returncode == 0
+    assert shell(f"MINILLM example {tmp_path}/usual").returncode == 0
+    for path in (tmp_path / "usual").rglob("*"):
+        if path.is_file():
+            twin = tmp_path / "new" / path.relative_to(tmp_path / "usual")
+            assert twin.read_bytes() == path.read_bytes(), path
+
+
+def test_a_reader_that_leaves_ends_nothing(base):
+    done = shell(f"set -o pipefail; MINILLM chat '{base.folder}' -p a --max-tokens 5 | true")
+    assert done.returncode == 0 and done.stderr.startswith(b"base from")
+    done = shell(f"MINILLM chat '{base.folder}' -p a --max-tokens 5 2> >(true)")
+    assert done.returncode == 0 and done.stdout.startswith(b"a")
+
+
+def test_an_error_without_anybody_to_tell_keeps_its_status():
+    for nowhere in ("2>&-", "2>/dev/full"):
+        done = shell(f"MINILLM chat -p a --seed=-1 --out=/nowhere {nowhere}")
+        assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")
+
+
+@pytest.mark.parametrize(
+    "environment", [ASCII, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}]
+)
+def test_characters_that_the_encoding_lacks_are_escaped(base, environment):
+    done = shell(f"MINILLM chat '{base.folder}' -p 茶é --max-tokens 1", **environment)
+    assert done.returncode == 0 and done.stdout.startswith(b"\\u8336"), done
+    done = shell(f"printf 茶 | MINILLM chat '{base.folder}' --max-tokens 1", **environment)
+    assert done.returncode == 0 and done.stdout.startswith(b"\\u8336"), done
+    done = shell("MINILLM chat 茶", **environment)
+    assert done.returncode == 2 and done.stderr.startswith(b"minillm: '\\u"), done
+
+
+def test_a_closed_input_is_an_empty_one(base):
+    done = shell(f"MINILLM chat '{base.folder}' --max-tokens 3 --temperature 0 <&-")
+    assert done.returncode == 0
+    assert (
+        done.stdout == shell(f"MINILLM chat '{base.folder}' --max-tokens 3 --temperature 0 </dev/null").stdout
+    )
+    done = shell(f"MINILLM chat '{base.folder}' 0>/dev/null")
+    assert done.returncode == 2 and b"minillm: standard input cannot be read" in done.stderr
+
+
+# Text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Wer? 茶".encode(),
+        b"\xef\xbb\xbf" + "Wer? 茶".encode(),
+        "Wer? 茶".encode("utf-16"),
+        b"\xfe\xff" + "Wer? 茶".encode("utf-16-be"),
+        "Wer? 茶".encode("utf-32"),
+    ],
+)
+def test_a_mark_is_no_text(content):
+    assert decoded(content, "it") == "Wer? 茶"
+
+
+def test_ends_of_lines_and_nothing_but_a_mark():
+    assert decoded(b"a\r\nb\r\n", "it") == "a\nb\n" and decoded(b"a\rb", "it") == "a\rb"
+    assert decoded(b"\xef\xbb\xbf", "it") == decoded(b"\xff\xfe", "it") == decoded(b"", "it") == ""
+    assert decoded("a\ufeffb".encode(), "it") == "a\ufeffb", "within a text it is a character"
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"caf\xe9", r"it is not UTF-8 \(byte 3\)"),
+        (b"\xff\xfea", r"it is not UTF-16 \(byte 2\)"),
+        (b"a\0b", "it is no text: character 1 is a zero byte"),
+        ("hi".encode("utf-16-le"), "zero byte"),
+    ],
+)
+def test_what_is_no_text_is_refused(content, message):
+    with pytest.raises(ValueError, match=message):
+        decoded(content, "it")
+
+
+def test_text_is_taken_as_it_was_typed():
+    assert typed_text("茶", "it") == typed_text("\ufeff茶", "it") == "茶"
+    with pytest.raises(ValueError, match=r"it is not UTF-8 \(byte 3\)"):
+        typed_text("caf\udce9", "it")
+    with pytest.raises(ValueError, match="it is not UTF-8"):
+        typed_text("a\ud800", "it")
+
+
+# Signals
+
+
+def test_the_first_termination_is_an_exception_and_the_next_one_ends_the_process():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    with termination_heard():
+        assert hears_default(signal.SIGTERM)
+        with pytest.raises(Terminated) as stop:
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.value.signum == signal.SIGTERM
+        assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        with termination_heard():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    "name, waits_for, times, status, message",
+    [
+        ("SIGTERM", "step-*.json", 1, 143, "; saved in "),
+        ("SIGHUP", "step-*.json", 1, 129, "; saved in "),
+        ("SIGINT", "tokenizer-*", 1, 130, "stopped; nothing of this stage was saved yet: run the same"),
+        ("SIGTERM", "tokenizer-*", 1, 143, "stopped; nothing of this stage was saved yet: run the same"),
+    ],
+)
+def test_a_run_that_is_told_to_end_saves_and_says_what_is_kept(
+    tmp_path, name, waits_for, times, status, message
+):
+    text = tmp_path / "fable.txt"
+    text.write_text(
+        "".join(f"{n} hens sat on {n % 7} eggs, {n * n} foxes went home.\n" for n in range(30_000))
+    )
+    shape = {"vocab_size": 1000, "context_length": 32, "n_layer": 1, "d_model": 16, "d_ff": 32}
+    settings = [f"base.model.{key}={value}" for key, value in shape.items()] + ["base.fit.steps=100000"]
+    command = [sys.executable, "-m", "minillm", "run", "--preset=smoke", "--stages=base", "--precision=fp32"]
+    command += [
+        "--compile=no",
+        f"--corpus={text}",
+        f"--out={tmp_path}",
+        *(f"--set={one}" for one in settings),
+    ]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+    }
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        limit = time.monotonic() + 60
+        while not list(tmp_path.rglob(waits_for)) and time.monotonic() < limit:
+            time.sleep(0.05)
+        process.send_signal(getattr(signal, name))
+        err = process.communicate(timeout=60)[1]
+    assert process.returncode == status, err
+    assert err.replace("\r", "\n").splitlines()[-1].startswith("minillm: stopped") and message in err, err
+    assert "Traceback" not in err
+
+
+def test_bars_are_silent_where_the_environment_says_so(tmp_path):
+    code = "from minillm.train.log import Progress\nwith Progress(3, 0, {}) as bar: bar.step(1.0, 5)"
+    for shown, environment, is_silent in (
+        (True, {}, False),
+        (True, {"TQDM_DISABLE": "1"}, True),
+        (False, {}, True),
+    ):
+        done = shell(f"'{sys.executable}' -c '{code.format(shown)}'", **environment)
+        assert (done.stderr == b"") is is_silent, done.stderr
+    assert shell(f"'{sys.executable}' -c '{code.format(True)}' 2>&-").returncode == 0
