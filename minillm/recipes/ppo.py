@@ -137,7 +137,6 @@ PPO = Stage(
     },
     tokens=tokens,
     passes=passes,
-    fp32=True,
     validated=False,
     tested_on_tasks=True,
 )

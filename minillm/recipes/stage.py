@@ -156,7 +156,6 @@ class Stage(Generic[Config]):
         labels: names of its figures for the model card, beside those that all stages share.
         tokens: of a preset, tokens that its training computes, padding included; None: no training worth counting.
         passes: of a preset, forward passes for each of them: three for training.
-        fp32: whether it computes in fp32 whatever the machine prefers.
         validated: whether the validation splits of what it reads reach its training or its figures.
         tested_on_tasks: whether its figures depend on the course's held-out tasks and their judge.
         specialist: whether its model has to be named to be talked with.
@@ -178,7 +177,6 @@ class Stage(Generic[Config]):
     labels: Mapping[str, str] = field(default_factory=dict)
     tokens: Callable[[Preset], int] | None = None
     passes: Callable[[Preset], float] = _training_passes
-    fp32: bool = False
     validated: bool = True
     tested_on_tasks: bool = False
     specialist: bool = False
