@@ -1,13 +1,14 @@
 # `make help` lists the targets. Every target is idempotent: a second run finds nothing to do.
 # Needs Python 3.11 or newer and make; npm is optional (it brings MathJax into the website).
+# `make -j 2 JOBS=1 THREADS=1 test` runs what is independent side by side, one core each (as .ci/run does).
 
 SHELL := /bin/bash
-.NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
 PRESET ?= cpu
 JOBS ?= 2
+THREADS ?=
 PORT ?= 8000
 BIN := $(VENV)/bin
 # The first Python on the path that is new enough and can make a virtual environment.
@@ -21,11 +22,17 @@ ENV := $(VENV)/.installed
 SITE := _build/html/.built
 PASSED := build/passed
 REPORTS := build/reports
+# Says how long the command after it took, and how much of the cores it used.
+TIMED = TIMEFORMAT='$(@F): %0R s, %0U core-seconds'; time
 PACKAGE := $(shell find minillm -name '*.py' -o -name '*.js' -o -name '*.json')
 TESTS := $(shell find tests -name '*.py')
 FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py tests/test_api.py
 TOOLS := $(wildcard tools/*.py)
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
+CHECKED := $(CHAPTERS:book/%.ipynb=$(PASSED)/%)
+# So many targets at a time; with one job, as many as the make above allows.
+SIDE_BY_SIDE := $(if $(filter-out 1,$(JOBS)),-j $(JOBS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target))
+RUN := $(BIN)/minillm run --preset $(PRESET) $(if $(THREADS),--threads $(THREADS))
 PAGES := $(wildcard book/*.md) $(wildcard book/_static/*) _config.yml _toc.yml
 FRAME := pyproject.toml constraints.txt environment.yml Makefile README.md CITATION.cff CHANGELOG.md CONTRIBUTING.md \
 	book/ruff.toml $(wildcard .github/workflows/*.yml)
@@ -46,7 +53,7 @@ $(ENV): pyproject.toml constraints.txt
 	@touch $@
 
 course: env  ## train every stage on the embedded corpus, report, build the website
-	@$(BIN)/minillm run --preset $(PRESET)
+	@$(RUN)
 	@$(MAKE) --no-print-directory site
 	@echo "The book: _build/html/index.html (or: make serve). Talk to a model: $(BIN)/minillm chat"
 
@@ -70,29 +77,37 @@ unit: $(PASSED)/unit $(PASSED)/frame  ## unit tests and the examples in the docs
 
 $(PASSED)/unit: $(ENV) $(PACKAGE) tools/browser.py tools/record_lora.py $(filter-out $(FRAME_TESTS),$(TESTS))
 	@mkdir -p $(@D) $(REPORTS)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) $(FRAME_TESTS:%=--ignore=%) --junitxml=$(REPORTS)/unit.xml
+	@$(TIMED) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(if $(filter-out 1,$(JOBS)),-n $(JOBS)) $(FRAME_TESTS:%=--ignore=%) --junitxml=$(REPORTS)/unit.xml
 	@touch $@
 
 # The tests that read the pages and the files at the root: a change of prose runs these only.
 $(PASSED)/frame: $(ENV) $(PACKAGE) $(FRAME_TESTS) $(TOOLS) $(FRAME) $(PAGES) $(CHAPTERS)
 	@mkdir -p $(@D) $(REPORTS)
-	@$(BIN)/python -m pytest -q $(FRAME_TESTS) --junitxml=$(REPORTS)/frame.xml
+	@$(TIMED) $(BIN)/python -m pytest -q $(FRAME_TESTS) --junitxml=$(REPORTS)/frame.xml
 	@touch $@
 
-notebooks: $(PASSED)/notebooks  ## every chapter through nbval (trains the stages they need first)
+notebooks: $(PASSED)/stages  ## every chapter through nbval (trains the stages they need first)
 
-# All chapters when the package changed, otherwise those that changed. The stages are trained beforehand, so that no
-# two chapters wait for each other and no cell meets its time limit.
-$(PASSED)/notebooks: $(ENV) $(PACKAGE) $(CHAPTERS)
-	@mkdir -p $(@D) $(REPORTS)
-	@$(BIN)/minillm run --preset $(PRESET)
-	@TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-cell-timeout 600 \
-		-n $(JOBS) --dist loadfile -p no:cacheprovider --junitxml=$(REPORTS)/notebooks.xml \
-		$(if $(filter-out book/%,$?),$(CHAPTERS),$(filter %.ipynb,$?))
+	@$(MAKE) --no-print-directory $(SIDE_BY_SIDE) $(CHECKED)
+
+# The stages are trained beforehand, so that no two chapters wait for each other and no cell meets its time limit;
+# again where someone deleted them.
+$(PASSED)/stages: $(ENV) $(PACKAGE) $(shell test -d "$(MINILLM_RUNS)/$(PRESET)" || echo deleted)
+	@mkdir -p $(@D)
+	@$(TIMED) $(RUN)
+	@touch $@
+
+.PHONY: deleted
+deleted:
+
+$(CHECKED): $(PASSED)/%: book/%.ipynb $(PASSED)/stages
+	@mkdir -p $(REPORTS)
+	@$(TIMED) env TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --nbval --nbval-current-env \
+		--nbval-cell-timeout 600 -p no:cacheprovider --junitxml=$(REPORTS)/$*.xml $<
 	@touch $@
 
 smoke-chapters: env  ## every chapter at the preset `smoke`: no cell may need the sizes or the skill of `cpu`
-	@$(BIN)/python tools/smoke_chapters.py --jobs $(JOBS)
+	@$(TIMED) $(BIN)/python tools/smoke_chapters.py --jobs $(JOBS)
 
 format: env  ## ruff: format and sort imports, chapters included
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -116,7 +131,7 @@ site: $(SITE)  ## the website in _build/html, from stored outputs, warnings are 
 $(SITE): $(ENV) $(PAGES) $(CHAPTERS) $(PACKAGE) $(wildcard tools/api_*.py tools/book_site.py tools/mathjax.py)
 	@$(BIN)/python tools/mathjax.py build/static/mathjax
 	@mkdir -p build
-	@$(BIN)/jupyter-book build . -W --keep-going -n -q > build/site.log || { cat build/site.log; exit 1; }
+	@$(TIMED) $(BIN)/jupyter-book build . -W --keep-going -n -q > build/site.log || { cat build/site.log; exit 1; }
 	@touch $@
 	@echo "The website: _build/html/index.html"
 
