@@ -65,7 +65,7 @@ def main() -> None:
         for workers in options.workers:
             out = folder / f"by-{workers}"
             run = [sys.executable, "-c", RUN, str(folder), str(folder / "large.txt"), str(out), str(workers)]
-            found = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
+            found = json.loads(subprocess.run(run, check=True, capture_output=True, encoding="utf-8").stdout)
             found = {key: round(value, 1) for key, value in found.items()}
             found |= {"workers": workers, "mb_per_second": round(size / 1e6 / found["seconds"], 2)}
             found |= {"mb_per_core_second": round(size / 1e6 / found["core_seconds"], 2)}

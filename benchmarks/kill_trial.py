@@ -40,7 +40,11 @@ def undisturbed(preset: str, out: Path) -> dict[str, float]:
     """Train the graph to its end; the seconds that each stage took, with its tests."""
     seconds: dict[str, float] = {}
     program = subprocess.Popen(
-        command(preset, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
+        command(preset, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=environment(),
     )
     before, stage = 0.0, None
     for line in program.stderr or ():
@@ -57,25 +61,25 @@ def undisturbed(preset: str, out: Path) -> dict[str, float]:
 
 def environment() -> dict[str, str]:
     """Nothing is compiled, and no bar is drawn."""
-    return os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+    return os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 def killed(preset: str, out: Path, stage: str, seconds: float) -> dict[str, Any] | None:
     """Start the program and kill it so many seconds after it began with a stage; None where it ended before."""
     log = out / "stderr.txt"
     out.mkdir(parents=True, exist_ok=True)
-    with open(log, "w") as stderr:
+    with open(log, "w", encoding="utf-8") as stderr:
         program = subprocess.Popen(
             command(preset, out), stdout=subprocess.DEVNULL, stderr=stderr, env=environment()
         )
-        while program.poll() is None and f"{stage}: training in" not in log.read_text():
+        while program.poll() is None and f"{stage}: training in" not in log.read_text(encoding="utf-8"):
             time.sleep(0.02)
         try:
             program.wait(seconds)
         except subprocess.TimeoutExpired:
             program.kill()
             program.wait()
-    stages = re.findall(r"^(\w+): training in", log.read_text(), re.M)
+    stages = re.findall(r"^(\w+): training in", log.read_text(encoding="utf-8"), re.M)
     log.unlink()
     if program.returncode == 0:
         return None
@@ -93,11 +97,15 @@ def contents(root: Path) -> dict[str, Any]:
         if path.is_dir() or name.endswith(".lock"):
             continue
         if path.suffix == ".jsonl":
-            found[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
+            found[name] = [
+                timeless(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()
+            ]
         elif path.name == "summary.json":
-            found[name] = timeless(json.loads(path.read_text()))
+            found[name] = timeless(json.loads(path.read_text(encoding="utf-8")))
         elif path.name == "README.md":
-            found[name] = [line for line in path.read_text().splitlines() if "seconds" not in line]
+            found[name] = [
+                line for line in path.read_text(encoding="utf-8").splitlines() if "seconds" not in line
+            ]
         else:
             found[name] = sha256_file(path)
     return found

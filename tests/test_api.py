@@ -66,12 +66,14 @@ def complaints_and_inventory(tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """What Sphinx complains of when it builds the API pages alone, as strict as the website; the names on them."""
     root = tmp_path_factory.mktemp("book")
     shutil.copytree(ROOT / "minillm", root / "minillm", ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "index.rst").write_text("All\n===\n\n.. toctree::\n   :glob:\n\n   book/api/*\n")
+    (root / "index.rst").write_text(
+        "All\n===\n\n.. toctree::\n   :glob:\n\n   book/api/*\n", encoding="utf-8"
+    )
     settings = ["-C", "-n", "-q", "-D", "extensions=api_docstrings", "-D", "html_theme=basic"]
     run = subprocess.run(
         [sys.executable, "-m", "sphinx", "-b", "html", *settings, str(root), str(root / "html")],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         env=os.environ | {"PYTHONPATH": str(ROOT / "tools"), "NO_COLOR": "1"},
     )
     assert run.returncode == 0, run.stderr
@@ -133,7 +135,7 @@ def test_pages_follow_the_package(tmp_path: Path) -> None:
         "unchanged pages are left alone"
     )
     shutil.rmtree(tmp_path / "minillm" / "parts")
-    (tmp_path / "minillm" / "__init__.py").write_text('"""The package."""\n')
+    (tmp_path / "minillm" / "__init__.py").write_text('"""The package."""\n', encoding="utf-8")
     run_writer(tmp_path)
     assert not (tmp_path / "book" / "api" / "minillm.parts.rst").exists()
 
@@ -143,14 +145,15 @@ def write_example(root: Path) -> list[Path]:
     parts = root / "minillm" / "parts"
     parts.mkdir(parents=True, exist_ok=True)
     passed_on = "from minillm.parts.numbers import LIMIT, half\n\n__all__ = ['LIMIT', 'half']\n"
-    (root / "minillm" / "__init__.py").write_text(f'"""The package."""\n{passed_on}')
-    (parts / "__init__.py").write_text(f'"""The parts."""\n{passed_on}')
-    (parts / "secret.py").write_text("VALUE = 1\n")
+    (root / "minillm" / "__init__.py").write_text(f'"""The package."""\n{passed_on}', encoding="utf-8")
+    (parts / "__init__.py").write_text(f'"""The parts."""\n{passed_on}', encoding="utf-8")
+    (parts / "secret.py").write_text("VALUE = 1\n", encoding="utf-8")
     (parts / "numbers.py").write_text(
         '__all__ = ["LIMIT", "LONG", "TooLarge", "half"]\n'
         "LIMIT = 9\nLONG = 'x' * 1000\n"
         'class TooLarge(ValueError):\n    """Above the limit."""\n'
-        'def half(x):\n    """Half of a number.\n\n    And no more.\n    """\n'
+        'def half(x):\n    """Half of a number.\n\n    And no more.\n    """\n',
+        encoding="utf-8",
     )
     return run_writer(root)
 
@@ -162,7 +165,9 @@ def run_writer(root: Path) -> list[Path]:
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(ROOT / "tools")])}
     command = [sys.executable, "-c", program, str(root)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=root)
+    run = subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=True, env=environment, cwd=root
+    )
     return [Path(line) for line in run.stdout.splitlines()]
 
 
@@ -250,6 +255,6 @@ def test_the_examples_of_every_module_are_run() -> None:
         path for path in (ROOT / "minillm").rglob("*.py") if "\n    >>> " in path.read_text("utf-8")
     }
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "minillm"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     collected = {ROOT / line.partition("::")[0] for line in run.stdout.splitlines() if "::" in line}
     assert with_examples and with_examples <= collected

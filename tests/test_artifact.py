@@ -28,21 +28,21 @@ def artifact(tmp_path: Path) -> Artifact:
 
 def test_figures_are_those_of_training_and_examination(artifact: Artifact) -> None:
     assert artifact.figures == {"steps": 3, "skill": 0.5, "luck": 1} and artifact.examination == "a"
-    assert "| what it can do | 0.5 |" in (artifact.folder / "README.md").read_text()
+    assert "| what it can do | 0.5 |" in (artifact.folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_another_examination_replaces_its_own_figures_and_labels_only(artifact: Artifact) -> None:
     again = examined_again(artifact, {"wit": 2}, "b", {"wit": "how funny it is"})
     assert again.figures == {"steps": 3, "wit": 2} and again.examination == "b"
-    card = (artifact.folder / "README.md").read_text()
+    card = (artifact.folder / "README.md").read_text(encoding="utf-8")
     assert "| how funny it is | 2 |" in card and "what it can do" not in card
 
 
 def test_a_summary_without_examination_can_be_examined(artifact: Artifact) -> None:
     path = artifact.folder / "summary.json"
-    summary = json.loads(path.read_text())
+    summary = json.loads(path.read_text(encoding="utf-8"))
     del summary["examination"], summary["labels"]
-    path.write_text(json.dumps(summary))
+    path.write_text(json.dumps(summary), encoding="utf-8")
     earlier = Artifact(artifact.folder)
     assert earlier.examination is None
     assert examined_again(earlier, {"skill": 0.75}, "b", {}).figures == {"steps": 3, "skill": 0.75, "luck": 1}
@@ -52,6 +52,8 @@ def test_a_summary_without_examination_can_be_examined(artifact: Artifact) -> No
 @pytest.mark.parametrize("value", [None, "a", [1]])
 def test_a_damaged_part_is_named(artifact: Artifact, name: str, value: object) -> None:
     path = artifact.folder / "summary.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    path.write_text(
+        json.dumps(json.loads(path.read_text(encoding="utf-8")) | {name: value}), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match=f"is damaged: it has no proper {name}; restore it, or train again"):
         _ = Artifact(artifact.folder).summary

@@ -32,7 +32,10 @@ TINY = {
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "fable.txt"
-    path.write_text("".join(f"{n} hens sat on {n % 7} eggs, and the fox went home.\n" for n in range(150)))
+    path.write_text(
+        "".join(f"{n} hens sat on {n % 7} eggs, and the fox went home.\n" for n in range(150)),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -101,7 +104,7 @@ def test_an_artifact_holds_the_promised_files(trained):
 
 
 def test_the_model_card_tells_data_figures_settings_and_limits(trained):
-    card = (trained.stage("base").folder / "README.md").read_text()
+    card = (trained.stage("base").folder / "README.md").read_text(encoding="utf-8")
     for heading in ("# minillm base", "## Data", "## Figures", "## Settings", "## Limits"):
         assert f"{heading}\n" in card
     assert "fable.txt" in card and "validation loss (nats/token)" in card and '"steps": 4' in card
@@ -160,10 +163,10 @@ def test_what_a_killed_program_left_in_a_whole_artifact_is_deleted(course, train
         "full/checkpoints/step-00000001.json",
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("left")
+        (folder / name).write_text("left", encoding="utf-8")
     with FileLock(folder.with_name(folder.name + ".lock")):  # another program is at it
         assert trained.stage("base").folder == folder and (folder / ".config.json.x1y2.tmp").exists()
-    (folder / "checkpoints" / "notes.txt").write_text("mine")
+    (folder / "checkpoints" / "notes.txt").write_text("mine", encoding="utf-8")
     artifact = trained.stage("base")
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["notes.txt"]
     shutil.rmtree(folder / "checkpoints")
@@ -220,8 +223,8 @@ def test_damaged_weights_are_refused(trained, tmp_path):
 @pytest.mark.parametrize("version", [2, 0, "1", None])
 def test_an_artifact_of_another_format_is_refused(trained, tmp_path, version):
     artifact = copied(trained.stage("base"), tmp_path)
-    summary = json.loads((artifact.folder / "summary.json").read_text())
-    (artifact.folder / "summary.json").write_text(json.dumps(summary | {"format": version}))
+    summary = json.loads((artifact.folder / "summary.json").read_text(encoding="utf-8"))
+    (artifact.folder / "summary.json").write_text(json.dumps(summary | {"format": version}), encoding="utf-8")
     with pytest.raises(ValueError, match="this minillm reads up to 1; update minillm"):
         _ = artifact.model
 
@@ -232,13 +235,16 @@ def test_an_artifact_without_marks_of_its_examination_is_examined_again(trained,
     shutil.copytree(trained.root, tmp_path / "runs")
     course = Course(trained.preset, tmp_path / "runs", runtime=trained.runtime, progress=False)
     path = course.folder("base") / "summary.json"
-    whole = json.loads(path.read_text())
+    whole = json.loads(path.read_text(encoding="utf-8"))
     earlier = {name: value for name, value in whole.items() if name not in ("examination", "labels")}
-    path.write_text(json.dumps(earlier | ({} if examination == "missing" else {"examination": examination})))
+    path.write_text(
+        json.dumps(earlier | ({} if examination == "missing" else {"examination": examination})),
+        encoding="utf-8",
+    )
     assert Artifact(path.parent).examination is None and Artifact(path.parent).model
     course.stage("base")
-    assert json.loads(path.read_text()) == whole
-    assert "bits per byte, held out" in (path.parent / "README.md").read_text()
+    assert json.loads(path.read_text(encoding="utf-8")) == whole
+    assert "bits per byte, held out" in (path.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_written_keeps_its_earlier_figures(trained, tmp_path, monkeypatch, caplog):
@@ -246,15 +252,15 @@ def test_what_cannot_be_written_keeps_its_earlier_figures(trained, tmp_path, mon
     shutil.copytree(trained.root, tmp_path / "runs")
     course = Course(trained.preset, tmp_path / "runs", runtime=trained.runtime, progress=False, test_tasks=3)
     path = course.folder("base") / "summary.json"
-    earlier = path.read_text()
+    earlier = path.read_text(encoding="utf-8")
     monkeypatch.setattr(
         course_module.os, "access", lambda path, mode: mode != os.W_OK
     )  # root may write anywhere
-    assert course.stage("base").language_model and path.read_text() == earlier
+    assert course.stage("base").language_model and path.read_text(encoding="utf-8") == earlier
     assert f"earlier examination; {path.parent} cannot be written" in caplog.text
     monkeypatch.undo()
     course.stage("base")
-    assert path.read_text() != earlier
+    assert path.read_text(encoding="utf-8") != earlier
 
 
 def test_a_folder_that_is_no_artifact_is_refused(tmp_path):

@@ -107,7 +107,7 @@ def test_the_folder_holds_what_transformers_reads(exported, tokenizer):
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         ["config.json", "model.safetensors", *CHAT_FILES]
     )
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["model_type"] == ("qwen3" if model.config.qk_norm else "llama")
     special = tokenizer.special_tokens
     assert config["eos_token_id"] == special[END]
@@ -296,7 +296,7 @@ def test_the_import_needs_neither_onnx_nor_peft():
         "import sys, minillm.export; print(*{'onnx', 'onnxscript', 'peft', 'transformers'} & {*sys.modules})"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", cwd=ROOT, check=True
     )
     assert run.stdout.strip() == ""
 
@@ -342,7 +342,7 @@ def minillm(*arguments: object) -> tuple[int, list[str], str]:
 
 def card_of(folder: Path) -> tuple[dict, str, str]:
     """The head of a model card, its text, and its program."""
-    _, head, text = (folder / "README.md").read_text().split("---\n", 2)
+    _, head, text = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     program = re.search(r"```python\n(.+?)```", text, re.S)[1]
     return yaml.safe_load(head), text, program.replace('folder = "."', f"folder = {str(folder)!r}")
 
@@ -422,7 +422,10 @@ def test_an_adapter_comes_with_its_base(runs, adapted, tokenizer, tmp_path, monk
         torch.testing.assert_close(loaded(ids).logits, adapted[1](ids), atol=1e-5, rtol=1e-5)
     assert card_of(Path("out"))[0]["base_model"] == "out/base"
     assert minillm("export", "lora", "out", "--to", "peft", "--base", "me/it", "--out", runs)[0] == 0
-    assert json.loads(Path("out/adapter_config.json").read_text())["base_model_name_or_path"] == "me/it"
+    assert (
+        json.loads(Path("out/adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        == "me/it"
+    )
     assert not Path("out/base/model.safetensors").exists()
 
 
@@ -454,7 +457,7 @@ def test_what_the_command_refuses(runs, tmp_path, monkeypatch, arguments, messag
 def test_folders_that_are_in_use(runs, tmp_path):
     out, mine = tmp_path / "out", tmp_path / "out" / "mine.txt"
     out.mkdir()
-    mine.write_text("mine")
+    mine.write_text("mine", encoding="utf-8")
     base = runs / "smoke" / "base-0123"
     assert "holds other files; name a new folder, or add --force" in minillm("export", base, out)[2]
     assert "mine.txt is a file; name a folder" in minillm("export", base, mine)[2]
@@ -463,18 +466,18 @@ def test_folders_that_are_in_use(runs, tmp_path):
     assert minillm("export", runs / "smoke" / "sft-0123", out, "--force")[0] == 0
     assert (out / "chat_template.jinja").is_file()
     assert minillm("export", base, out)[0] == 0  # an export may be replaced, whole
-    assert not (out / "chat_template.jinja").exists() and mine.read_text() == "mine"
+    assert not (out / "chat_template.jinja").exists() and mine.read_text(encoding="utf-8") == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("files", ["x", ["../mine.txt"], ["/mine.txt"], [3], None])
 def test_a_receipt_that_names_other_peoples_files(runs, tmp_path, files):
-    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "minillm_export.json").write_text(json.dumps({"files": files}))
+    (tmp_path / "out" / "minillm_export.json").write_text(json.dumps({"files": files}), encoding="utf-8")
     told = minillm("export", runs / "smoke" / "base-0123", tmp_path / "out")[2]
     assert "minillm_export.json is no receipt of an export; delete it, or name a new folder" in told
-    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "mine"
 
 
 # The page

@@ -67,7 +67,11 @@ def requirements(*extras: str) -> dict[str, Requirement]:
 
 def pins() -> dict[str, str]:
     """Name -> version in constraints.txt."""
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if line and line[0] != "#"
+    ]
     assert all(re.fullmatch(r"[a-z0-9-]+==[\w.]+", line) for line in lines)
     names = [line.partition("==")[0] for line in lines]
     assert len(names) == len(set(names)), "a package is pinned twice"
@@ -79,7 +83,9 @@ def tracked_files() -> list[Path]:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         pytest.skip("not a git checkout")
-    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    names = subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, encoding="utf-8"
+    ).stdout.splitlines()
     binary = {".png", ".safetensors", ".ico", ".woff"}
     return [ROOT / name for name in names if (ROOT / name).is_file() and Path(name).suffix not in binary]
 
@@ -120,10 +126,14 @@ def test_environment_yml_equals_pyproject() -> None:
 
 
 def test_the_version_is_the_same_everywhere() -> None:
-    version = re.search(r'^__version__ = "(.+)"$', (PACKAGE / "__init__.py").read_text(), re.M)[1]
+    version = re.search(
+        r'^__version__ = "(.+)"$', (PACKAGE / "__init__.py").read_text(encoding="utf-8"), re.M
+    )[1]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert str(citation["version"]) == version
-    assert re.search(rf"^## .*\b{re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert re.search(
+        rf"^## .*\b{re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M
+    )
 
 
 def test_types_are_shipped_and_checked() -> None:
@@ -257,7 +267,8 @@ def test_the_frame_sees_imports_for_types_and_in_functions(tmp_path: Path) -> No
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    from minillm.course import Course\n"
         "else:\n    import minillm.files\n"
-        "def later():\n    from minillm import presets\n"
+        "def later():\n    from minillm import presets\n",
+        encoding="utf-8",
     )
     seen = imports_of(path)
     assert seen == {"minillm.course", "minillm.files", "minillm.presets"}
@@ -296,7 +307,7 @@ def test_import_is_quick_and_has_no_side_effect(tmp_path: Path) -> None:
             cwd=tmp_path,
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
         )
         seconds.append(time.perf_counter() - start)
@@ -327,7 +338,7 @@ def test_dir_shows_what_is_public(path: Path) -> None:
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     before, after, public = (line.split() for line in run.stdout.splitlines())
@@ -410,6 +421,6 @@ def test_drawings_are_current(name: str) -> None:
 
 def test_summary_adds_up(tmp_path: Path) -> None:
     suite = '<testsuites><testsuite tests="{}" failures="{}" errors="{}" skipped="{}"/></testsuites>'
-    (tmp_path / "a.xml").write_text(suite.format(10, 1, 2, 3))
-    (tmp_path / "b.xml").write_text(suite.format(5, 0, 0, 1))
+    (tmp_path / "a.xml").write_text(suite.format(10, 1, 2, 3), encoding="utf-8")
+    (tmp_path / "b.xml").write_text(suite.format(5, 0, 0, 1), encoding="utf-8")
     assert test_summary.summary(tmp_path) == (8, 3, 4)

@@ -69,15 +69,17 @@ def whole(tmp_path_factory) -> Path:
         "tokenizer_fingerprint": TOKENIZER.fingerprint,
         "weights_sha256": sha256_file(folder / "model.safetensors"),
     }
-    (folder / "summary.json").write_text(json.dumps(summary))
-    (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n', encoding="utf-8")
     save_adapter(small_model(adapter=True), folder / "adapter")
     write_shards(["the cat", "a mat"], TOKENIZER, folder / "tokens")
     Checkpoints(folder / "checkpoints").save(3, {"model.w": torch.zeros(2)}, {"tokens": 1})
     talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-    (folder / "talks.jsonl").write_text(json.dumps({"messages": talk}) + "\n")
-    (folder / "pairs.jsonl").write_text(json.dumps({"prompt": "Hi", "chosen": "a", "rejected": "b"}) + "\n")
-    (folder / "texts.jsonl").write_text(json.dumps({"text": "the cat"}) + "\n")
+    (folder / "talks.jsonl").write_text(json.dumps({"messages": talk}) + "\n", encoding="utf-8")
+    (folder / "pairs.jsonl").write_text(
+        json.dumps({"prompt": "Hi", "chosen": "a", "rejected": "b"}) + "\n", encoding="utf-8"
+    )
+    (folder / "texts.jsonl").write_text(json.dumps({"text": "the cat"}) + "\n", encoding="utf-8")
     return folder
 
 
@@ -169,7 +171,7 @@ def test_a_huge_header_is_refused_at_once(spoiled, name, length):
     "key", ["vocab_size", "max_position_embeddings", "num_hidden_layers", "intermediate_size"]
 )
 def test_absurd_sizes_are_refused_before_anything_is_allocated(spoiled, whole, key):
-    content = json.loads((whole / "config.json").read_text()) | {key: 10**13}
+    content = json.loads((whole / "config.json").read_text(encoding="utf-8")) | {key: 10**13}
     read, folder = spoiled("config", json.dumps(content).encode())
     assert refused_or_read(read, folder)
 
@@ -181,14 +183,17 @@ def test_names_cannot_leave_the_folder(spoiled, whole, tmp_path):
     read, folder = spoiled("model", b"")
     (folder / "model.safetensors").unlink()
     places = dict.fromkeys(safetensors.torch.load_file(outside), f"../../{outside.name}")
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}), encoding="utf-8")
     assert "only .safetensors files beside it are read" in refused_or_read(read, folder)
-    summary = json.loads((whole / "summary.json").read_text()) | {"stage": "../../evil", "key": "../../evil"}
+    summary = json.loads((whole / "summary.json").read_text(encoding="utf-8")) | {
+        "stage": "../../evil",
+        "key": "../../evil",
+    }
     read, folder = spoiled("summary", json.dumps(summary).encode())
     before = sorted(tmp_path.rglob("*"))
     refused_or_read(read, folder)
     find_artifacts(tmp_path)
-    config = json.loads((whole / "adapter" / "adapter_config.json").read_text())
+    config = json.loads((whole / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
     read, folder = spoiled(
         "adapter config", json.dumps(config | {"base_model_name_or_path": "/etc/passwd"}).encode()
     )
@@ -266,9 +271,9 @@ def test_spoiled_bytes_are_read_or_refused(spoiled, whole, name, seed):
 def test_other_values_are_read_or_refused(spoiled, whole, name, data):
     """Somewhere in the JSON another value: of another type, deep, huge, or gone."""
     value = json.loads(
-        (whole / READERS[name][0]).read_text().splitlines()[0]
+        (whole / READERS[name][0]).read_text(encoding="utf-8").splitlines()[0]
         if name in LINES
-        else (whole / READERS[name][0]).read_text()
+        else (whole / READERS[name][0]).read_text(encoding="utf-8")
     )
     place, holder = value, None
     for _ in range(data.draw(st.integers(0, 3))):

@@ -258,7 +258,7 @@ def test_setup_cell_installs_past_a_stray_folder(tmp_path: Path) -> None:
     for folder in (here / "minillm", pip / "pip", site):
         folder.mkdir(parents=True)
     (pip / "pip" / "__init__.py").touch()
-    (pip / "pip" / "__main__.py").write_text(FAKE_PIP)
+    (pip / "pip" / "__main__.py").write_text(FAKE_PIP, encoding="utf-8")
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(pip), str(site)]),
         "MINILLM_REPO": "git+file:///somewhere",
@@ -266,7 +266,7 @@ def test_setup_cell_installs_past_a_stray_folder(tmp_path: Path) -> None:
     # -S keeps an installed minillm out; the folder of the run comes first, as in a notebook.
     program = "import sys; sys.path.insert(0, '')\n" + repository.setup_source()
     command = [sys.executable, "-S", "-c", program]
-    run = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=here, env=environment, capture_output=True, encoding="utf-8")
     assert run.stdout.strip() == "minillm 9.9", run.stderr
 
 
@@ -286,11 +286,14 @@ def test_mathjax_without_npm_says_so(
 def test_site_check_finds_what_is_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "book"
     folder.mkdir()
-    (folder / "good.html").write_text("<!doctype html><link rel=icon href='data:,'><p>Fine</p>")
+    (folder / "good.html").write_text(
+        "<!doctype html><link rel=icon href='data:,'><p>Fine</p>", encoding="utf-8"
+    )
     (folder / "bad.html").write_text(
         "<!doctype html><link rel=icon href='data:,'><script src='missing.js'></script>"
         "<div style='width: 3000px'>wide</div>"
-        "<script>console.error('told'); throw new Error('thrown')</script>"
+        "<script>console.error('told'); throw new Error('thrown')</script>",
+        encoding="utf-8",
     )
     pages, found = site_check.site_problems(tmp_path, browser.find_program())
     text = "\n".join(found)

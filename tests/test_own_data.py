@@ -180,7 +180,7 @@ def test_what_a_line_may_not_hold(place, option, rows, message):
     content = "".join(
         json.dumps(row) + "\n" for row in rows
     )  # with \u escapes, so that half a character can stand
-    (place / "mine.jsonl").write_text(content)
+    (place / "mine.jsonl").write_text(content, encoding="utf-8")
     line = refused(option, "mine.jsonl")
     assert message in line and "mine.jsonl" in line
 
@@ -188,7 +188,7 @@ def test_what_a_line_may_not_hold(place, option, rows, message):
 @pytest.mark.parametrize("option", GOOD)
 def test_folders_without_a_file_and_names_of_nothing(place, option):
     (place / "folder").mkdir()
-    (place / "folder" / "mine.csv").write_text("a,b\n")
+    (place / "folder" / "mine.csv").write_text("a,b\n", encoding="utf-8")
     assert "'folder'" in refused(option, "folder")
     for name in ("no.jsonl", "no*.jsonl", "folder/mine.csv"):
         assert name in refused(option, name)
@@ -200,7 +200,9 @@ BAD = {"--corpus": {"text": 5}, "--sft": {"messages": []}, "--preferences": {**P
 @pytest.mark.parametrize("option", GOOD)
 def test_every_option_takes_an_array_and_a_table(place, option):
     """The last row is wrong, and is named."""
-    (place / "mine.json").write_text(json.dumps([GOOD[option], GOOD[option], BAD[option]], indent=1))
+    (place / "mine.json").write_text(
+        json.dumps([GOOD[option], GOOD[option], BAD[option]], indent=1), encoding="utf-8"
+    )
     assert re.search(r"mine.json, line \d+: ", refused(option, "mine.json"))
     if option != "--corpus":  # a column has one type
         pyarrow = pytest.importorskip("pyarrow")
@@ -217,7 +219,7 @@ def test_keys_that_are_ignored_may_hold_anything(place):
     odd = {"\ud800": "\udfff", "id": float("nan"), "family": ["\ud800"], "gold": "\ud800", "source": None}
     for name, row in {"corpus": TEXT, "conversations": TALK, "preferences": PAIR}.items():
         rows = "".join(json.dumps({**odd, **row, "id": n}) + "\n" for n in range(3))
-        (place / f"{name}.jsonl").write_text(rows + json.dumps(odd | row) + "\n")
+        (place / f"{name}.jsonl").write_text(rows + json.dumps(odd | row) + "\n", encoding="utf-8")
         Course("smoke", **{name: f"{name}.jsonl"}).check("sft", "reward")
 
 
@@ -267,7 +269,7 @@ def test_a_mistake_is_found_though_only_a_later_stage_reads_the_file(place):
     """Also from Python, and not where the stage that reads it is not asked for."""
     from minillm.course import Course
 
-    (place / "mine.jsonl").write_text("5\n")
+    (place / "mine.jsonl").write_text("5\n", encoding="utf-8")
     course = Course("smoke", place / "runs", progress=False, preferences="mine.jsonl")
     with pytest.raises(ValueError, match="line 1 is a int"):
         course.stage("ppo")
@@ -417,6 +419,6 @@ def test_every_form_in_the_pages_table_is_read(place):
     from minillm.course import Course
 
     for option, example in rows:
-        (place / "mine.jsonl").write_text(f"{example}\n{example}\n")
+        (place / "mine.jsonl").write_text(f"{example}\n{example}\n", encoding="utf-8")
         stage = {"corpus": "tokenizer", "sft": "sft", "preferences": "reward"}[option]
         Course("smoke", **{{"sft": "conversations"}.get(option, option): "mine.jsonl"}).check(stage)

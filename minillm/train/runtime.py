@@ -183,7 +183,7 @@ def _usable_threads() -> int:
 def _container_cores(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """Cores that a Linux container may use, rounded up; very many where there is no limit."""
     try:
-        quota, period = limit_file.read_text().split()
+        quota, period = limit_file.read_text(encoding="utf-8").split()
         return math.ceil(int(quota) / int(period))
     except (OSError, ValueError):
         return 1 << 16

@@ -37,7 +37,7 @@ def test_world_entropy_is_the_surprise_of_its_validation_documents():
 
 def test_one_text_file_is_a_document_of_which_some_lines_are_held_out(tmp_path):
     lines = [f"{n:03d} {WORDS}" for n in range(100)]
-    (tmp_path / "cats.txt").write_text("".join(lines))
+    (tmp_path / "cats.txt").write_text("".join(lines), encoding="utf-8")
     corpus = open_corpus(tmp_path / "cats.txt")
     train, validation = split_texts(corpus)
     assert sorted("".join(train + validation).splitlines(True)) == lines  # no line is cut
@@ -53,7 +53,7 @@ def test_one_text_file_is_a_document_of_which_some_lines_are_held_out(tmp_path):
 def test_each_character_is_in_one_split_and_each_split_has_some(texts, share, tmp_path_factory):
     texts = [f"xy{text}" for text in texts]
     path = tmp_path_factory.mktemp("corpus") / "a.jsonl"
-    path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
     train, validation = split_texts(FileCorpus(str(path), (path,), validation_share=share))
     assert sorted("".join(train + validation)) == sorted("".join(texts))
     assert train and validation and all(train + validation)
@@ -62,7 +62,9 @@ def test_each_character_is_in_one_split_and_each_split_has_some(texts, share, tm
 
 def test_many_documents_are_split_between_documents(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text("".join(json.dumps({"text": f"{n:03d} {WORDS}"}) + "\n" for n in range(200)))
+    path.write_text(
+        "".join(json.dumps({"text": f"{n:03d} {WORDS}"}) + "\n" for n in range(200)), encoding="utf-8"
+    )
     train, validation = split_texts(open_corpus(path))
     assert len(validation) == 10 and train == sorted(train) and validation == sorted(validation)
     assert sorted(train + validation) == [f"{n:03d} {WORDS}" for n in range(200)]
@@ -70,11 +72,11 @@ def test_many_documents_are_split_between_documents(tmp_path):
 
 
 def test_folders_and_patterns_are_read_in_order_of_their_names(tmp_path):
-    (tmp_path / "b.txt").write_text("second " * 30)
-    (tmp_path / "a.md").write_text("first " * 30)
+    (tmp_path / "b.txt").write_text("second " * 30, encoding="utf-8")
+    (tmp_path / "a.md").write_text("first " * 30, encoding="utf-8")
     (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "c.jsonl").write_text('{"text": "third"}\n\n')
-    (tmp_path / "notes.csv").write_text("not read")
+    (tmp_path / "inner" / "c.jsonl").write_text('{"text": "third"}\n\n', encoding="utf-8")
+    (tmp_path / "notes.csv").write_text("not read", encoding="utf-8")
     corpus = open_corpus(tmp_path)
     assert [path.name for path in corpus.paths] == ["a.md", "b.txt", "c.jsonl"]
     words = " ".join(sum(split_texts(corpus), [])).split()
@@ -84,13 +86,13 @@ def test_folders_and_patterns_are_read_in_order_of_their_names(tmp_path):
 
 @pytest.mark.parametrize("content", ["", " \n\t \n"])
 def test_a_file_without_text_is_refused(tmp_path, content):
-    (tmp_path / "a.txt").write_text(content)
+    (tmp_path / "a.txt").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match="holds no text; give a file with at least"):
         split_texts(open_corpus(tmp_path / "a.txt"))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
-    (tmp_path / "a.docx").write_text("text")
+    (tmp_path / "a.docx").write_text("text", encoding="utf-8")
     with pytest.raises(ValueError, match="unknown format; allowed are .txt, .md, .jsonl, .parquet"):
         open_corpus(tmp_path / "a.docx")
 
@@ -106,7 +108,7 @@ def test_missing_files_and_empty_folders(tmp_path):
 
 def test_settings_follow_the_content_not_the_place(tmp_path):
     for name, text in (("a.txt", WORDS), ("b.txt", WORDS), ("c.txt", WORDS + "!")):
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     same, twin, other = (open_corpus(tmp_path / name).settings() for name in ("a.txt", "b.txt", "c.txt"))
     assert same == twin != other
     assert json.loads(json.dumps(same)) == same
@@ -179,7 +181,7 @@ def test_unknown_split_is_refused():
 
 
 def test_a_text_that_is_read_in_pieces_has_a_key_of_its_own(tmp_path, monkeypatch):
-    (tmp_path / "long.txt").write_text(WORDS * 40)
+    (tmp_path / "long.txt").write_text(WORDS * 40, encoding="utf-8")
     whole = open_corpus(tmp_path / "long.txt").settings()
     monkeypatch.setattr(readers, "_WHOLE_BYTES", 100)
     in_pieces = open_corpus(tmp_path / "long.txt")
@@ -187,7 +189,9 @@ def test_a_text_that_is_read_in_pieces_has_a_key_of_its_own(tmp_path, monkeypatc
 
 
 def test_a_split_at_end_of_text_marks_is_said_once(tmp_path, caplog):
-    (tmp_path / "a.txt").write_text("".join(f"Story {n}.\n<|endoftext|>\n" for n in range(40)))
+    (tmp_path / "a.txt").write_text(
+        "".join(f"Story {n}.\n<|endoftext|>\n" for n in range(40)), encoding="utf-8"
+    )
     with caplog.at_level("INFO", "minillm"):
         corpus = open_corpus(tmp_path / "a.txt")
         corpus.check()
@@ -200,7 +204,9 @@ def test_a_split_at_end_of_text_marks_is_said_once(tmp_path, caplog):
 
 def test_bad_lines_are_left_out_on_request_and_counted(tmp_path, caplog):
     rows = [json.dumps({"text": f"{n} {WORDS}"}) for n in range(20)]
-    (tmp_path / "a.jsonl").write_text("\n".join([*rows[:10], "5", '{"text": "\\ud800"}', *rows[10:]]))
+    (tmp_path / "a.jsonl").write_text(
+        "\n".join([*rows[:10], "5", '{"text": "\\ud800"}', *rows[10:]]), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="line 11 is a int"):
         open_corpus(tmp_path / "a.jsonl").check()
     corpus = FileCorpus("a", (tmp_path / "a.jsonl",), skip_bad=True)
@@ -212,13 +218,13 @@ def test_bad_lines_are_left_out_on_request_and_counted(tmp_path, caplog):
         "corpus a: 2 of 22 rows are left out, which cannot be used"
     ]
     assert corpus.settings() != FileCorpus("a", corpus.paths).settings()
-    (tmp_path / "b.jsonl").write_text("5\n6\n")
+    (tmp_path / "b.jsonl").write_text("5\n6\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"holds no text that can be used \(.*line 1 is a int"):
         FileCorpus("b", (tmp_path / "b.jsonl",), skip_bad=True).check()
 
 
 def test_one_character_is_no_corpus(tmp_path):
-    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "a.txt").write_text("x", encoding="utf-8")
     with pytest.raises(ValueError, match="holds one character; give a file"):
         open_corpus(tmp_path / "a.txt").check()
 
@@ -244,7 +250,7 @@ def test_wrong_settings_of_a_file_corpus(changes):
 def test_nothing_is_not_the_current_folder(tmp_path, monkeypatch):
     """As with a variable of the shell that is not set."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.txt").write_text(WORDS)
+    (tmp_path / "a.txt").write_text(WORDS, encoding="utf-8")
     for name in ("", " "):
         with pytest.raises(ValueError, match="is not there; give a file"):
             open_corpus(name)

@@ -20,7 +20,7 @@ TOKENIZER = Tokenizer([])  # a token a byte
 
 
 def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
@@ -119,7 +119,7 @@ def test_no_more_is_encoded_than_is_needed(tmp_path):
             self.encoded += len(text)
             return TOKENIZER.encode(text)
 
-    (tmp_path / "a.txt").write_text("word " * 400_000)
+    (tmp_path / "a.txt").write_text("word " * 400_000, encoding="utf-8")
     counting = Counting()
     open_corpus(tmp_path / "a.txt").check_fits(counting, 128)
     assert counting.encoded < 5_000

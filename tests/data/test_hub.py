@@ -57,7 +57,7 @@ def test_names_of_the_hub_and_names_of_files(tmp_path, monkeypatch):
     ]
     assert open_conversations("owner/talks") == HubConversations("owner/talks")
     assert open_preferences("owner/pairs") == HubPreferences("owner/pairs")
-    (tmp_path / "mine" / "talks" / "a.jsonl").write_text("")
+    (tmp_path / "mine" / "talks" / "a.jsonl").write_text("", encoding="utf-8")
     assert isinstance(open_conversations("mine/talks"), FileConversations)
     assert isinstance(open_preferences("mine/talks"), FilePreferences)
 

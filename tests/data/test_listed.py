@@ -82,7 +82,7 @@ def test_every_kind_of_source_holds_out_all_topics(tmp_path, opened, row, files)
     topics = ["Boats", "Cooking", "Weather", "Zebras"]
     for topic in topics:
         name = f"{topic}.jsonl" if files > 1 else "all.jsonl"
-        with open(tmp_path / name, "a") as file:
+        with open(tmp_path / name, "a", encoding="utf-8") as file:
             file.writelines(json.dumps(row(topic, n)) + "\n" for n in range(100))
     source = opened(tmp_path)
     validation, train = (first_words(source, split) for split in ("validation", "train"))
@@ -95,7 +95,7 @@ def test_every_kind_of_source_holds_out_all_topics(tmp_path, opened, row, files)
 @pytest.mark.parametrize("opened, row", [(open_conversations, talk), (open_preferences, pair)])
 def test_a_sorted_length_is_held_out_fairly(tmp_path, opened, row):
     rows = [row("word " * n, n) for n in range(1, 201)]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
     source = opened(tmp_path / "a.jsonl")
     lengths = [len(repr(one)) for one in source.split("validation")]
     everything = [len(repr(one)) for one in source.rows]
@@ -107,7 +107,7 @@ def test_a_sorted_length_is_held_out_fairly(tmp_path, opened, row):
 )
 def test_a_copy_of_what_is_trained_on_is_not_held_out(tmp_path, opened, row):
     rows = [row("Boats", n % 25) for n in range(100)]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
     source = opened(tmp_path / "a.jsonl")
     if isinstance(source, FileCorpus):
         train, validation = (set(source.documents(split)) for split in ("train", "validation"))
@@ -118,7 +118,7 @@ def test_a_copy_of_what_is_trained_on_is_not_held_out(tmp_path, opened, row):
 
 def test_comparisons_of_one_prompt_are_in_one_split(tmp_path):
     rows = [{"prompt": f"Q{n // 4}", "chosen": f"right {n}", "rejected": "wrong"} for n in range(200)]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
     source = open_preferences(tmp_path / "a.jsonl")
     asked = [{one.prompt[0]["content"] for one in source.split(split)} for split in ("train", "validation")]
     assert len(asked[1]) == 5 and not asked[0] & asked[1]
@@ -127,7 +127,7 @@ def test_comparisons_of_one_prompt_are_in_one_split(tmp_path):
 def test_a_long_text_is_held_out_from_all_over(tmp_path):
     """A text whose lines are sorted: some of each letter, whole lines, and the rest in few pieces."""
     lines = [f"{letter} is the letter of line {n:05d}\n" for letter in "abcdefghij" for n in range(1000)]
-    (tmp_path / "a.txt").write_text("".join(lines))
+    (tmp_path / "a.txt").write_text("".join(lines), encoding="utf-8")
     corpus = open_corpus(tmp_path / "a.txt")
     train, validation = (list(corpus.documents(split)) for split in ("train", "validation"))
     assert sorted("".join(train + validation).splitlines(True)) == sorted(lines)

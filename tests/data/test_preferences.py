@@ -150,7 +150,7 @@ def test_some_of_a_files_rows_are_for_validation(tmp_path):
     path = tmp_path / "mine.jsonl"
     rows = [{"prompt": f"Question {n}", "chosen": f"right {n}", "rejected": "wrong"} for n in range(20)]
     rows[3]["chosen"] = "wrong"  # the same text twice
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     source = open_preferences(path)
     train, counts = source.comparisons("train", None, None)
     validation, held_out = source.comparisons("validation", None, None)
@@ -160,7 +160,7 @@ def test_some_of_a_files_rows_are_for_validation(tmp_path):
     assert held_out == {"pairs": 2, "truncated": 0, "identical": 0}
     assert source.description == "local preferences: mine.jsonl (20 comparisons)"
     settings_before = source.settings()
-    path.write_text(path.read_text().replace("right", "good"))
+    path.write_text(path.read_text(encoding="utf-8").replace("right", "good"), encoding="utf-8")
     assert open_preferences(path).settings() != settings_before
 
 
@@ -171,7 +171,7 @@ def test_scores_of_somebody_else_are_not_the_judges(tmp_path):
     rows = [
         {**row, "prompt": str(n), **({"gold": [1.0, 1.0], "family": "x"} if n % 2 else {})} for n in range(20)
     ]
-    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
     kept = open_preferences(path).comparisons("train", None, None)[0]
     assert {one.gold for one in kept} == {()} and {one.family for one in kept} == {""}
 
@@ -180,13 +180,13 @@ def test_answers_of_which_none_is_preferred_any_more_are_no_comparison(tmp_path)
     """Of equal texts the first stays, with its rank: a tie may be all that is left."""
     path = tmp_path / "mine.jsonl"
     row = {"prompt": "?", "answers": ["a", "a", "b"], "ranks": [1, 0, 1]}
-    path.write_text((json.dumps(row) + "\n") * 4)
+    path.write_text((json.dumps(row) + "\n") * 4, encoding="utf-8")
     assert FilePreferences("mine", (path,)).comparisons("train", None, None)[0] == []
 
 
 def test_one_comparison_is_too_few(tmp_path):
     path = tmp_path / "mine.jsonl"
-    path.write_text(json.dumps({"prompt": "?", "chosen": "a", "rejected": "b"}))
+    path.write_text(json.dumps({"prompt": "?", "chosen": "a", "rejected": "b"}), encoding="utf-8")
     with pytest.raises(ValueError, match="holds 1 comparisons; give at least 2, one to train on and one to"):
         open_preferences(path).comparisons("train", None, None)
 

@@ -95,7 +95,7 @@ def test_a_run_that_was_cut_off_goes_on_with_the_first_missing_block(tmp_path, m
     write_shards(iter(TEXTS), TOKENIZER, tmp_path / "whole", block_characters=3_000)
     whole = files_of(tmp_path / "whole")
     assert files_of(tmp_path / "tokens") == whole and kept.items() <= whole.items()
-    facts = [json.loads((tmp_path / "whole" / name).read_text()) for name in kept]
+    facts = [json.loads((tmp_path / "whole" / name).read_text(encoding="utf-8")) for name in kept]
     assert n_encoded == len(TEXTS) - sum(
         one["documents"] for one in facts
     )  # what was kept was not tokenized again
@@ -119,9 +119,9 @@ def test_a_damaged_shard_is_named_and_written_again(tmp_path, caplog, damage):
         {
             "gone": tokens.unlink,
             "no facts": facts.unlink,
-            "bad facts": lambda: facts.write_text('{"documents": 3'),
+            "bad facts": lambda: facts.write_text('{"documents": 3', encoding="utf-8"),
             "no index": index.unlink,
-            "bad index": lambda: index.write_text("[1]"),
+            "bad index": lambda: index.write_text("[1]", encoding="utf-8"),
         }[damage]()
     write_shards(iter(TEXTS), TOKENIZER, folder, block_characters=3_000)
     assert files_of(folder) == before
@@ -217,7 +217,7 @@ def test_the_blocks_in_memory_are_few(tmp_path):
 
     def megabytes(how: str) -> int:
         run = [sys.executable, "-c", script, str(tmp_path / how), how]
-        return int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+        return int(subprocess.run(run, capture_output=True, encoding="utf-8", check=True).stdout)
 
     assert megabytes("in blocks") < 40 and megabytes("all at once") > 60
     assert len(list((tmp_path / "in blocks").glob("*.bin"))) > 50

@@ -59,7 +59,9 @@ def test_sentences_are_markdown_in_a_notebook(monkeypatch, capsys):
 
 def test_a_shell_of_ipython_shows_them():
     program = "from minillm.figures import say; say('**12** tokens')"
-    run = subprocess.run([sys.executable, "-m", "IPython", "-c", program], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "IPython", "-c", program], capture_output=True, encoding="utf-8"
+    )
     assert run.stdout.strip() == "**12** tokens", run.stderr
 
 

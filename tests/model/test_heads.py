@@ -163,7 +163,7 @@ def test_transformers_loads_the_folder(make_reward, random_ids, tmp_path, qk_nor
     transformers = pytest.importorskip("transformers")
     model = make_reward(qk_norm=qk_norm, tie_embeddings=tie_embeddings, rope_theta=77.5, norm_eps=1e-4)
     model.save_pretrained(tmp_path)
-    content = json.loads((tmp_path / "config.json").read_text())
+    content = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert content["architectures"] == [f"{name}ForSequenceClassification"]
     other, report = transformers.AutoModelForSequenceClassification.from_pretrained(
         tmp_path, output_loading_info=True

@@ -278,7 +278,7 @@ def test_other_kinds_of_adapters_are_refused(tmp_path, key, value, told):
 
     save_adapter(adapted(), tmp_path)
     path = tmp_path / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {key: value}), encoding="utf-8")
     with pytest.raises(ValueError, match=told):
         load_adapter(make_model(), tmp_path)
 

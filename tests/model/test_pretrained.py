@@ -95,7 +95,7 @@ def split(folder: Path) -> dict:
         part = {name: weight for name, weight in weights.items() if names[name] == file}
         safetensors.torch.save_file(part, folder / file)
     index = {"metadata": {}, "weight_map": names}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     return index
 
 
@@ -113,7 +113,7 @@ def test_several_files_give_the_same_weights(folder: Path) -> None:
 def test_an_index_may_name_only_weights_beside_it(folder: Path, name: str) -> None:
     index = split(folder)
     index["weight_map"]["model.norm.weight"] = name
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     with pytest.raises(ValueError, match="only .safetensors files beside it are read") as error:
         GPT.from_pretrained(folder)
     assert repr(name) in str(error.value)
@@ -132,7 +132,7 @@ def test_an_index_may_name_only_weights_beside_it(folder: Path, name: str) -> No
 )
 def test_a_damaged_index(folder: Path, content: str, message: str) -> None:
     split(folder)
-    (folder / "model.safetensors.index.json").write_text(content)
+    (folder / "model.safetensors.index.json").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError) as error:
         GPT.from_pretrained(folder)
     assert message in str(error.value) and "\n" not in str(error.value)
@@ -147,7 +147,7 @@ def test_older_spellings_of_the_configuration() -> None:
 
 def edit(folder: Path, **changes: object) -> None:
     path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ def test_damaged_configuration(folder: Path, content: bytes, message: str) -> No
 
 
 def test_missing_keys_are_named(folder: Path) -> None:
-    content = json.loads((folder / "config.json").read_text())
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     del content["hidden_size"], content["rms_norm_eps"]
-    (folder / "config.json").write_text(json.dumps(content))
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(
         ValueError, match="lacks hidden_size, rms_norm_eps; write it again with save_pretrained"
     ):

@@ -232,10 +232,10 @@ def test_other_marks_and_other_tasks_are_another_examination(monkeypatch: pytest
 
 def test_the_text_of_a_file_and_the_name_of_a_dataset_decide(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    path.write_text("One day a hen sat on an egg.\n" * 50)
+    path.write_text("One day a hen sat on an egg.\n" * 50, encoding="utf-8")
     one = Course("smoke", corpus=path).key("tokenizer")
     assert Course("smoke", corpus=path).key("tokenizer") == one
-    path.write_text("One day a fox sat on an egg.\n" * 50)
+    path.write_text("One day a fox sat on an egg.\n" * 50, encoding="utf-8")
     assert Course("smoke", corpus=path).key("tokenizer") != one
     hub = HubCorpus("owner/name", 100, 10)
     for changes in ({"dataset": "owner/other"}, {"n_documents": 101}, {"config": "en"}, {"revision": "abc"}):
@@ -255,7 +255,9 @@ def test_keys_are_the_same_in_every_program() -> None:
 
     program = "from minillm.course import Course; print(Course('smoke', 'x').key('ppo'), Course('smoke').key('lora'))"
     told = {
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
+        ).stdout
         for _ in range(2)
     }
     assert told == {f"{Course('smoke').key('ppo')} {Course('smoke').key('lora')}\n"}

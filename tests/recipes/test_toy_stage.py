@@ -142,7 +142,7 @@ def test_figures_are_made_anew_without_training(runs: Any, monkeypatch: pytest.M
 
 def test_its_card_has_its_words(runs: Any) -> None:
     artifact = Artifact(runs / "smoke" / trained(runs)["path"])
-    card = (artifact.folder / "README.md").read_text()
+    card = (artifact.folder / "README.md").read_text(encoding="utf-8")
     assert "# minillm noisy" in card and "distance from the assistant (sum of norms)" in card
     assert '"amount": 0.01' in card and "60 conversations about the tasks" in card
     assert artifact.answers and (artifact.folder / "chat_template.jinja").is_file()
@@ -166,7 +166,7 @@ def test_eval_chat_and_export_take_it(runs: Any, tmp_path: Any) -> None:
     assert [entry["stage"] for entry in told["stages"]] == ["noisy"]
     run("chat", "noisy", f"--out={runs}", "-p", "Hello!")
     run("export", str(folder), str(tmp_path / "export"))
-    card = (tmp_path / "export" / "README.md").read_text()
+    card = (tmp_path / "export" / "README.md").read_text(encoding="utf-8")
     assert "distance from the assistant (sum of norms)" in card
 
 

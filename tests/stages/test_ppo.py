@@ -593,7 +593,7 @@ def test_every_part_is_described(make_run):
 
 def lines(folder, name="metrics.jsonl"):
     """The lines of a log, without the times."""
-    rows = map(json.loads, (folder / name).read_text().splitlines())
+    rows = map(json.loads, (folder / name).read_text(encoding="utf-8").splitlines())
     return [{key: value for key, value in row.items() if "seconds" not in key} for row in rows]
 
 

@@ -36,7 +36,7 @@ def runtime():
 def corpus(tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "fable.jsonl"
     lines = [f"{n} hens sat on {n % 7} eggs, and the fox went home." for n in range(120)]
-    path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+    path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines), encoding="utf-8")
     return open_corpus(path)
 
 
@@ -91,7 +91,9 @@ def test_pretrain_writes_what_it_reports(corpus, tokenizer, runtime, tmp_path):
     assert figures["parameters"] == model.n_parameters and figures["steps"] == 6
     assert "entropy_floor" not in figures  # nobody knows the entropy of a file
     assert model.config.vocab_size == tokenizer.vocab_size
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [line["step"] for line in lines if "val_loss" in line] == [3, 6]
     packed = PackedDocuments(
         tokenize(tokenizer, corpus.documents("train")), end, SHAPE.context_length, CONFIG.rows, 3
@@ -141,7 +143,7 @@ def test_little_text_is_not_read_more_than_max_epochs_times(corpus, tokenizer, r
 
 
 def test_a_corpus_shorter_than_one_context_is_refused(tokenizer, runtime, tmp_path):
-    (tmp_path / "short.txt").write_text("too short")
+    (tmp_path / "short.txt").write_text("too short", encoding="utf-8")
     with pytest.raises(ValueError, match="short.txt has .* tokens for training, less than one context of 24"):
         train(open_corpus(tmp_path / "short.txt"), tokenizer, tmp_path / "out", runtime)
 

@@ -296,7 +296,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path, runtime, mo
     assert one["mean"] != 0 and all(torch.equal(one[name], other[name]) for name in one)
 
     def lines(name):
-        rows = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
+        rows = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
         return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
     assert lines("whole") == lines("cut")

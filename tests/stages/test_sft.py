@@ -230,7 +230,9 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(tokenizer, tmp_path, 
 def test_own_conversations_train_in_its_place(tokenizer, tmp_path, runtime):
     path = tmp_path / "mine.jsonl"
     rows = [task.conversation for task in Tasks("train", ["greeting"]).tasks(30)]
-    path.write_text("".join(json.dumps({"messages": row, "source": "me"}) + "\n" for row in rows))
+    path.write_text(
+        "".join(json.dumps({"messages": row, "source": "me"}) + "\n" for row in rows), encoding="utf-8"
+    )
     figures, _ = run(tokenizer, tmp_path / "run", runtime, conversations=open_conversations(path))
     assert figures["conversations"] == 28
     assert math.isfinite(figures["train_loss"])

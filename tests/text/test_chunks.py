@@ -142,11 +142,12 @@ def test_a_script_without_main_guard_is_told_so(tmp_path):
         textwrap.dedent("""
             from minillm.text.chunks import count_chunks
             count_chunks(["some text"] * 4, workers=2, batch_characters=1)
-        """)
+        """),
+        encoding="utf-8",
     )
     environment = os.environ | {"PYTHONPATH": str(Path(minillm.__file__).parents[1])}
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, env=environment, timeout=120
+        [sys.executable, script], capture_output=True, encoding="utf-8", env=environment, timeout=120
     )
     assert done.returncode != 0
     # multiprocessing's resource tracker, another process, may complain after the error

@@ -171,7 +171,7 @@ FIRST_TOKEN = {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}
 def test_other_words_for_the_same_are_read(ours, tmp_path, change):
     document = to_document(ours.merges, ours.special_tokens, ours.pattern)
     change(document)
-    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
     assert Tokenizer.load(tmp_path) == ours
     theirs = hf.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in TEXTS:
@@ -202,7 +202,7 @@ def test_other_words_for_the_same_are_read(ours, tmp_path, change):
 def test_what_means_something_else_is_refused(ours, tmp_path, part, change):
     document = to_document(ours.merges, ours.special_tokens, ours.pattern)
     change(document)
-    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(ValueError, match=f"its part '{part}' is not what minillm writes") as error:
         Tokenizer.load(tmp_path)
     assert "\n" not in str(error.value)

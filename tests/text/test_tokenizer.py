@@ -127,7 +127,7 @@ def test_progress_is_shown_on_standard_error(monkeypatch, progress, disabled, sh
     else:
         monkeypatch.delenv("TQDM_DISABLE", raising=False)
     code = f"from minillm import Tokenizer; Tokenizer.train(['ab cd'] * 9, 263, progress={progress})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 0 and done.stdout == ""
     assert ("counting: 45.0 characters" in done.stderr and "| 3/3 " in done.stderr) is shown
     assert shown or done.stderr == ""
@@ -561,7 +561,7 @@ def test_loading_a_foreign_or_changed_file(tmp_path, change, message):
 
 @pytest.mark.parametrize("document", [[], "text", 7, None])
 def test_loading_other_json(tmp_path, document):
-    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(ValueError, match="not a tokenizer written by minillm"):
         Tokenizer.load(tmp_path)
 

@@ -98,7 +98,7 @@ def test_when_all_are_damaged_there_is_none(tmp_path):
 
 def test_a_json_file_that_is_no_object_is_damage(tmp_path):
     checkpoints = saved(tmp_path, 1, 2)
-    (tmp_path / "step-00000002.json").write_text("[1, 2]")
+    (tmp_path / "step-00000002.json").write_text("[1, 2]", encoding="utf-8")
     assert checkpoints.load()[0] == 1
 
 
@@ -117,7 +117,7 @@ def test_an_unfinished_save_leaves_the_older_ones(tmp_path, monkeypatch):
 def test_what_a_killed_process_left_is_deleted(tmp_path):
     checkpoints = saved(tmp_path, 1)
     for name in (".step-00000002.safetensors.x.tmp", "step-00000002.safetensors", "mine.txt"):
-        (tmp_path / name).write_text("half")
+        (tmp_path / name).write_text("half", encoding="utf-8")
     checkpoints.save(3, tensors(3), {})
     expected = ["mine.txt", "step-00000001.json", "step-00000001.safetensors"]
     expected += ["step-00000003.json", "step-00000003.safetensors"]
@@ -134,7 +134,7 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
 
 def test_the_state_is_plain_json_without_nan(tmp_path):
     saved(tmp_path, 3)
-    content = json.loads((tmp_path / "step-00000003.json").read_text())
+    content = json.loads((tmp_path / "step-00000003.json").read_text(encoding="utf-8"))
     assert content["step"] == 3 and content["state"] == {"tokens": 30}
     with pytest.raises(ValueError, match="JSON"):
         Checkpoints(tmp_path).save(4, {}, {"loss": float("nan")})
@@ -145,7 +145,7 @@ def test_delete_takes_only_what_is_its_own(tmp_path):
     checkpoints.delete()
     assert not (tmp_path / "a").exists()
     checkpoints = saved(tmp_path / "b", 1)
-    (tmp_path / "b" / "notes.txt").write_text("mine")
+    (tmp_path / "b" / "notes.txt").write_text("mine", encoding="utf-8")
     checkpoints.delete()
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["notes.txt"]
     Checkpoints(tmp_path / "never").delete()

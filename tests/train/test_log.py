@@ -9,7 +9,7 @@ from minillm.train.log import MetricsLog, Progress
 
 
 def lines_of(path):
-    return [json.loads(text) for text in path.read_text().splitlines()]
+    return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_lines_are_written_by_flush_only_and_once(tmp_path):
@@ -25,7 +25,10 @@ def test_lines_are_written_by_flush_only_and_once(tmp_path):
 
 def test_rewind_cuts_later_and_damaged_lines(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "loss": 3.0}\n{"step": 1, "val_loss": 2.9}\n{"step": 2, "loss": 2.0}\n{"st')
+    path.write_text(
+        '{"step": 1, "loss": 3.0}\n{"step": 1, "val_loss": 2.9}\n{"step": 2, "loss": 2.0}\n{"st',
+        encoding="utf-8",
+    )
     log = MetricsLog(path)
     log.rewind(1)
     log.add({"step": 2, "loss": 2.5})
@@ -37,7 +40,7 @@ def test_rewind_cuts_later_and_damaged_lines(tmp_path):
     ]
     log.rewind(7)
     assert len(log.lines) == 3
-    path.write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "lo')
+    path.write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "lo', encoding="utf-8")
     log.rewind(7)
     assert lines_of(path) == [{"step": 1, "loss": 3.0}]
 

@@ -58,7 +58,7 @@ def test_a_torch_that_tells_nothing_of_the_chip_computes_in_fp32(monkeypatch):
 
 def test_what_this_torch_tells_is_what_the_kernel_tells():
     flags = Path("/proc/cpuinfo")
-    if not flags.is_file() or "avx2" not in (words := flags.read_text().split()):
+    if not flags.is_file() or "avx2" not in (words := flags.read_text(encoding="utf-8").split()):
         pytest.skip("no list of an x86 chip's features here")
     assert module.has_fast_bf16(torch.device("cpu")) == bool({"amx_tile", "avx512_bf16"} & set(words))
 
@@ -112,7 +112,7 @@ def test_threads_come_from_the_environment_or_the_cores(monkeypatch):
     ("text", "cores"), [("150000 100000", 2), ("100000 100000", 1), ("max 100000", 1 << 16)]
 )
 def test_a_containers_limit_is_heeded(tmp_path, text, cores):
-    (tmp_path / "cpu.max").write_text(text)
+    (tmp_path / "cpu.max").write_text(text, encoding="utf-8")
     assert module._container_cores(tmp_path / "cpu.max") == cores
     assert module._container_cores(tmp_path / "missing") == 1 << 16
 
