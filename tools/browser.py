@@ -17,7 +17,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PROGRAMS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
+
 VIEWS = {  # name -> width and height of the window in pixels, colour scheme
     "light": (1280, 900, "light"),
     "dark": (1280, 900, "dark"),
@@ -35,8 +43,8 @@ FLAGS = (
 
 
 def find_program() -> str | None:
-    """The path of an installed Chromium, if there is one."""
-    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+    """The path of an installed Chromium, if there is one that can be driven: Windows passes no pipes to it."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None) if os.name == "posix" else None
 
 
 class Browser:

@@ -15,10 +15,12 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
 
+from console import print_anything
 from repository import ROOT
 
 BARE = ("ipykernel", "nbclient", "torch", "numpy", "matplotlib")
@@ -36,7 +38,7 @@ LEFT_OUT = ("MINILLM_RUNS", "PYTHONPATH", "VIRTUAL_ENV", "JUPYTER_PATH", "TQDM_D
 
 def python_of(environment: Path) -> Path:
     """The interpreter of a virtual environment."""
-    return environment / "bin" / "python"
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def bare_environment() -> Path:
@@ -55,30 +57,23 @@ def fresh_environment(base: Path, name: str) -> Path:
     environment = WORK / name
     shutil.rmtree(environment, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    find = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = [
-        Path(
-            subprocess.run(
-                [python_of(e), "-c", find], check=True, capture_output=True, text=True
-            ).stdout.strip()
-        )
-        for e in (environment, base)
-    ]
-    (packages[0] / "bare.pth").write_text(f"{packages[1]}\n")
+    own, shared = (Path(sysconfig.get_path("purelib", "venv", {"base": str(e)})) for e in (environment, base))
+    # From one to the other: the whole path might hold letters that Python takes for others in such a file.
+    (own / "bare.pth").write_text(f"{os.path.relpath(shared, own)}\n", encoding="utf-8")
     return environment
 
 
 def trial(notebook: Path, interpreter: Path, clone: Path, runs: Path | None) -> bool:
     """Run one chapter; print how it went and return whether it passed."""
     environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
-    environment["MINILLM_REPO"] = f"git+file://{clone}"
+    environment |= {"MINILLM_REPO": f"git+{clone.as_uri()}", "PYTHONIOENCODING": "utf-8"}
     if runs is not None:
         environment["MINILLM_RUNS"] = str(runs.resolve())
     has = subprocess.run([interpreter, "-c", "import minillm"], env=environment, cwd="/", capture_output=True)
     if has.returncode == 0:
         print(f"{notebook.name}: the environment already has minillm, so this would prove nothing")
         return False
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         shutil.copy(notebook, folder)
         start = time.perf_counter()
         run = subprocess.run(
@@ -86,7 +81,7 @@ def trial(notebook: Path, interpreter: Path, clone: Path, runs: Path | None) -> 
             env=environment,
             cwd=folder,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
         left = sorted(path.name for path in Path(folder).iterdir())
     seconds = time.perf_counter() - start
@@ -108,9 +103,10 @@ def main() -> int:
     )
     parser.add_argument("notebooks", nargs="*", type=Path)
     options = parser.parse_args()
+    print_anything()
     notebooks = [path.resolve() for path in options.notebooks] or sorted((ROOT / "book").glob("*.ipynb"))
     passed = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         clone = Path(folder) / "minillm-course.git"
         subprocess.run(["git", "clone", "-q", "--bare", str(ROOT), str(clone)], check=True)
         for notebook in notebooks:

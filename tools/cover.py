@@ -190,4 +190,4 @@ def drawings() -> dict[str, str]:
 
 if __name__ == "__main__":
     for name, content in drawings().items():
-        (Path(sys.argv[1]) / name).write_text(content, encoding="utf-8")
+        (Path(sys.argv[1]) / name).write_text(content, encoding="utf-8", newline="\n")

@@ -13,6 +13,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from console import print_anything
+
 VERSION = "3.2.2"
 SCRIPT = "tex-mml-chtml.js"
 SHA256 = "300480069078b5892d2363a2b65e2dfbbf30fe5c80f83edbfecf4610fd093862"  # of the script
@@ -23,18 +25,18 @@ def is_wanted(name: str) -> bool:
     return name == f"package/es5/{SCRIPT}" or name.startswith("package/es5/output/chtml/fonts/woff-v2/")
 
 
-def fetch(target: Path) -> None:
-    """Put the script and its fonts into `target`.
+def fetch(npm: str, target: Path) -> None:
+    """Put the script and its fonts into `target`, by means of npm.
 
     Raises:
         RuntimeError: npm failed, or what it brought is not the expected file.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        command = ["npm", "pack", f"mathjax@{VERSION}", "--silent", "--pack-destination", scratch]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        command = [npm, "pack", f"mathjax@{VERSION}", "--silent", "--pack-destination", scratch]
+        result = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=300)
         archives = list(Path(scratch).glob("*.tgz"))
         if result.returncode != 0 or not archives:
-            raise RuntimeError(f"`{' '.join(command[:3])}` failed: {result.stderr.strip()[-300:]}")
+            raise RuntimeError(f"`npm {' '.join(command[1:3])}` failed: {result.stderr.strip()[-300:]}")
         unpacked = Path(scratch) / "mathjax"
         with tarfile.open(archives[0]) as archive:
             for member in filter(lambda m: m.isfile() and is_wanted(m.name), archive.getmembers()):
@@ -53,11 +55,13 @@ def main(target: Path) -> int:
     """Fetch if needed; a site without it is still a site, so the exit status is 0."""
     if (target / SCRIPT).exists():
         return 0
-    if not shutil.which("npm"):
+    print_anything()
+    npm = shutil.which("npm")  # on Windows a script, which is started by its path only
+    if not npm:
         print("notice: npm is not installed, so the site loads MathJax from the network when it is read")
         return 0
     try:
-        fetch(target)
+        fetch(npm, target)
         print(f"MathJax {VERSION} is in {target}")
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         print(f"notice: {error}; the site loads MathJax from the network when it is read")

@@ -1,6 +1,6 @@
 """One command for the chapters: read them as text, run them, hold them to the normal form.
 
-python tools/notebooks.py unpack book/01_token.ipynb > 01_token.py    notebook -> readable text
+python tools/notebooks.py unpack book/01_token.ipynb 01_token.py      notebook -> readable text
 python tools/notebooks.py pack 01_token.py book/01_token.ipynb        text -> notebook
 python tools/notebooks.py execute [NOTEBOOK ...]                      run, normalise, store the outputs
 python tools/notebooks.py normalise [NOTEBOOK ...]                    normal form, without running
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import nbformat
+from console import print_anything
 from notebook_form import file_problems, normalise, to_bytes
 from notebook_text import is_setup, keep_outputs, notebook_to_text, text_to_notebook
 from repository import ROOT, SETUP_METADATA, setup_source
@@ -34,9 +35,13 @@ def read(path: Path) -> nbformat.NotebookNode:
     return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
 
 
-def unpack(path: Path) -> None:
-    """Print a notebook as text."""
-    sys.stdout.write(notebook_to_text(read(path)))
+def unpack(source: Path, target: Path | None = None) -> None:
+    """Write a notebook as text, or print it; in UTF-8 on every system."""
+    content = notebook_to_text(read(source)).encode()
+    if target is None:
+        sys.stdout.buffer.write(content)
+    else:
+        target.write_bytes(content)
 
 
 def pack(source: Path, target: Path) -> None:
@@ -96,6 +101,7 @@ def main() -> int:
     parser.add_argument("command", choices=["unpack", "pack", "execute", "normalise", "setup", "check"])
     parser.add_argument("paths", nargs="*", type=Path, help="notebooks; none means all chapters")
     options = parser.parse_args()
+    print_anything()
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars hold times, and would be stored
     try:
         if options.command == "pack":

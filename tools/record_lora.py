@@ -93,13 +93,13 @@ def main() -> None:
         for seed, course in courses.items():
             key = f"{name}, seed {seed}"
             settings = json.loads(json.dumps(changes | {"seed": seed}))
-            runs = json.loads(path.read_text())["runs"] if path.is_file() else runs
+            runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else runs
             if runs.get(key, {}).get("changes") == settings:
                 continue
             print(key, file=sys.stderr)
             done = {"changes": settings, "figures": rounded(run(course, **changes))}
             runs = (
-                json.loads(path.read_text())["runs"] if path.is_file() else {}
+                json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else {}
             )  # another program may write too
             write(path, runs | {key: done})
 

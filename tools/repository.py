@@ -99,7 +99,7 @@ def set_repository(url: str, branch: str, root: Path = ROOT) -> list[Path]:
         if path.name == "_config.yml":
             text = re.sub(r"(^\s+branch:\s*)\S+", rf"\g<1>{branch}", text, count=1, flags=re.M)
         if text != before:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8", newline="\n")
             changed.append(path)
     return changed
 

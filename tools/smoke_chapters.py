@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+from console import print_anything
 from nbclient import NotebookClient
 from repository import ROOT
 
@@ -104,16 +105,18 @@ def main() -> int:
     parser.add_argument("notebooks", nargs="*", type=Path)
     options = parser.parse_args()
     notebooks = [path.resolve() for path in options.notebooks] or sorted((ROOT / "book").glob("*.ipynb"))
+    print_anything()
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ |= {
             "MINILLM_PRESET": PRESET,
             "MINILLM_RUNS": f"{folder}/runs",
+            "PYTHONIOENCODING": "utf-8",
             "OMP_NUM_THREADS": "1",
             "TQDM_DISABLE": "1",
         }
         command = [sys.executable, "-m", "minillm", "run", "--preset", PRESET, "--json"]
-        trained = subprocess.run(command, capture_output=True, text=True)
+        trained = subprocess.run(command, capture_output=True, encoding="utf-8")
         if trained.returncode:
             print(trained.stderr[-2000:])
             return 1
