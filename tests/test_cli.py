@@ -61,7 +61,7 @@ def refused(*arguments: object, input: str | bytes | None = None) -> str:
 @pytest.fixture(scope="module")
 def text(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("text") / "fable.txt"
-    path.write_text(TEXT)
+    path.write_text(TEXT, encoding="utf-8")
     return path
 
 
@@ -151,10 +151,10 @@ def test_info_shows_the_machine_and_what_is_trained(runs):
 def test_import_is_light_and_the_module_is_the_program():
     loaded = "[m for m in ('torch', 'typer', 'numpy') if m in sys.modules]"
     code = f"import minillm, sys; print(minillm.__version__, {loaded})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout == f"{__version__} []\n"
     done = subprocess.run(
-        [sys.executable, "-m", "minillm", "--version"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "minillm", "--version"], capture_output=True, encoding="utf-8", check=True
     )
     assert done.stdout == f"minillm {__version__}\n"
 
@@ -169,19 +169,23 @@ def test_every_exported_name_is_there():
         _ = package.GPU
 
 
+@pytest.mark.processes
 def test_two_processes_give_the_result_of_one(runs, text, tmp_path):
     launch = [
         sys.executable,
         "-m",
         "torch.distributed.run",
         "--standalone",
+        "--local-addr=127.0.0.1",  # not the computer's name, which need not lead anywhere
         "--nproc-per-node=2",
         "-m",
         "minillm",
     ]
     arguments = ["run", *SETTINGS, "--corpus", str(text), "--out", str(tmp_path), "--json"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launch, *arguments], capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(
+        [*launch, *arguments], capture_output=True, encoding="utf-8", env=environment, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     two, one = json.loads(done.stdout)["stages"][1], find_artifacts(runs)[0].figures
     assert two["tokens"] == one["tokens"]
@@ -296,9 +300,9 @@ def test_a_full_disk_is_told(tmp_path, text, monkeypatch):
 
 
 def test_runs_that_cannot_be_written_are_told(tmp_path, text):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     line = refused("run", *SETTINGS, "--corpus", text, "--out", tmp_path / "file")
-    assert "Not a directory; check the path, its permissions and the disk" in line
+    assert str(tmp_path / "file") in line and "; check the path, its permissions and the disk" in line
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, text, monkeypatch):
@@ -361,10 +365,10 @@ def test_chat_refuses_what_is_not_whole(base):
     weights.write_bytes(whole[:100])
     assert "is damaged or was changed" in refused("chat", base, "--prompt=a")
     weights.write_bytes(whole)
-    content = json.loads(summary.read_text())
-    summary.write_text(json.dumps(content | {"format": 9}))
+    content = json.loads(summary.read_text(encoding="utf-8"))
+    summary.write_text(json.dumps(content | {"format": 9}), encoding="utf-8")
     assert "is of format 9, this minillm reads up to 1; update minillm" in refused("chat", base, "--prompt=a")
-    summary.write_text(json.dumps(content))
+    summary.write_text(json.dumps(content), encoding="utf-8")
     Tokenizer.from_merges([(b"x", b"y")]).save(base)
     assert "is not the tokenizer that this artifact was trained with" in refused("chat", base, "--prompt=a")
     summary.unlink()
@@ -375,7 +379,9 @@ def test_chat_refuses_what_is_not_whole(base):
 def assistant(base) -> Path:
     """The artifact of a model that answers, after a fashion."""
     summary = base / "summary.json"
-    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"stage": "sft"}))
+    summary.write_text(
+        json.dumps(json.loads(summary.read_text(encoding="utf-8")) | {"stage": "sft"}), encoding="utf-8"
+    )
     save_chat_format(base, Tokenizer.load(base))
     return base
 
@@ -496,7 +502,7 @@ def test_own_conversations(tuned, tmp_path):
     """The base model is found again; only the fine-tuning is new."""
     path = tmp_path / "mine.jsonl"
     turns = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A hen."}]
-    path.write_text(f"{json.dumps({'messages': turns})}\n" * 8)
+    path.write_text(f"{json.dumps({'messages': turns})}\n" * 8, encoding="utf-8")
     result = minillm("run", *QUICK, "--sft", path, "--out", tuned, "--json")
     assert "lora is left out" in result.err
     assert "preferences, reward and ppo are left out" in result.err, (
@@ -508,7 +514,7 @@ def test_own_conversations(tuned, tmp_path):
     shown = minillm("run", *QUICK, "--sft", path, "--out", tuned).out
     assert "Who are you?\nsft" in shown, "its own held-out question, and not one of the micro-world"
     assert "task_accuracy" not in sft, "the tasks of the micro-world say nothing of other conversations"
-    card = (Path(sft["path"]) / "README.md").read_text()
+    card = (Path(sft["path"]) / "README.md").read_text(encoding="utf-8")
     assert "local conversations: mine.jsonl (8 conversations)" in card
 
 
@@ -520,7 +526,7 @@ def test_preferences_without_a_pair_are_told(tuned):
 
 def test_bad_conversations(tuned, tmp_path):
     path = tmp_path / "mine.jsonl"
-    path.write_text('{"messages": []}\n')
+    path.write_text('{"messages": []}\n', encoding="utf-8")
     assert "mine.jsonl, line 1" in refused("run", *QUICK, "--sft", path, "--out", tuned)
     assert "conversations 'no.jsonl': no .jsonl file is there" in refused("run", *QUICK, "--sft", "no.jsonl")
 
@@ -574,12 +580,12 @@ def test_own_preferences(tuned, tmp_path):
     """The fine-tuned model is found again; only the reward model is new."""
     path = tmp_path / "mine.jsonl"
     row = {"prompt": "Who are you?", "chosen": "A hen.", "rejected": "Nobody."}
-    path.write_text(f"{json.dumps(row)}\n" * 10)
+    path.write_text(f"{json.dumps(row)}\n" * 10, encoding="utf-8")
     options = ("--preferences", path, "--stages=sft,reward", "--set=conversations.n_train=60")
     sft, reward = json.loads(minillm("run", *QUICK[:-8], *options, "--out", tuned, "--json").out)["stages"]
     assert sft["cached"] is True and reward["comparisons"] == 9
     assert "pair_accuracy_noisy" in reward and "pair_accuracy_gold" not in reward
-    path.write_text('{"prompt": "Who?", "chosen": "I."}\n')
+    path.write_text('{"prompt": "Who?", "chosen": "I."}\n', encoding="utf-8")
     assert "mine.jsonl, line 1" in refused("run", *QUICK[:-8], *options, "--out", tuned)
 
 
@@ -602,8 +608,8 @@ def test_an_exported_model_is_read_like_the_stage(runs, tmp_path):
 
 def test_an_export_for_other_programs_is_named(tmp_path):
     receipt = {"stage": "lora", "key": "0" * 12, "to": "peft", "files": []}
-    (tmp_path / "minillm_export.json").write_text(json.dumps(receipt))
+    (tmp_path / "minillm_export.json").write_text(json.dumps(receipt), encoding="utf-8")
     line = refused("chat", tmp_path, "-p", "a")
     assert "is an export for other programs (peft); name the stage itself, or export it with --to hf" in line
-    (tmp_path / "minillm_export.json").write_text("[1]")
+    (tmp_path / "minillm_export.json").write_text("[1]", encoding="utf-8")
     assert "is an export for other programs" in refused("eval", tmp_path)

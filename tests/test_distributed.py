@@ -23,6 +23,7 @@ from minillm.data.example import write_example
 from minillm.model.gpt import GPT
 from minillm.train import choose_runtime
 
+pytestmark = pytest.mark.processes
 PAGE = Path(__file__).parents[1] / "book" / "scale.md"
 STAGES = ("base", "sft", "reward", "ppo", "lora")
 # Few steps, and data of one's own, so that no time is spent on the judge. AdamW divides a gradient by its own size, so
@@ -77,7 +78,7 @@ def by_two(alone: Path, place: Path, how: str) -> dict[str, float]:
         shutil.copytree(alone, place / stage)
         shutil.rmtree(folder(place / stage, stage))
     script = place / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT))
+    script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
     torchrun(2, script, how, place)
     return {stage: difference(*(weights(root, stage) for root in (alone, place / stage))) for stage in STAGES}
 
@@ -91,7 +92,11 @@ def torchrun(processes: int, *command: str | Path) -> None:
     }
     start = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--master-port={free_port()}"]
     run = subprocess.run(
-        [sys.executable, *start, *command], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *start, *command],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr[-4000:]
 
@@ -136,7 +141,7 @@ def test_the_pages_program_for_a_sharded_model_trains_the_same_with_two_processe
     (program,) = re.findall(
         r"^```python\n(# fsdp.py\n.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S
     )
-    (tmp_path / "fsdp.py").write_text(program)
+    (tmp_path / "fsdp.py").write_text(program, encoding="utf-8")
     models = []
     for n in (1, 2):
         torchrun(n, tmp_path / "fsdp.py", tmp_path / str(n))

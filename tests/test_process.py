@@ -13,10 +13,9 @@ import pytest
 
 from minillm.artifact import Artifact, write_artifact
 from minillm.model.gpt import GPT, GPTConfig
-from minillm.process import Terminated, decoded, hears_default, termination_heard, typed_text
+from minillm.process import TERMINATIONS, Terminated, decoded, hears_default, termination_heard, typed_text
 from minillm.text.tokenizer import Tokenizer
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 PROGRAM = f"'{sys.executable}' -m minillm"
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
@@ -49,6 +48,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes
 # Streams
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "redirection, status, err",
     [
@@ -68,6 +68,7 @@ def test_streams_that_are_closed_or_full(tmp_path, command, redirection, status,
         assert (tmp_path / "new" / "conversations.jsonl").is_file()
 
 
+@pytest.mark.posix
 def test_what_is_printed_never_goes_into_a_file_that_takes_the_number_of_a_closed_stream(tmp_path):
     assert shell(f"MINILLM example {tmp_path}/new >&- 2>&-").returncode == 0
     assert shell(f"MINILLM example {tmp_path}/usual").returncode == 0
@@ -77,6 +78,7 @@ def test_what_is_printed_never_goes_into_a_file_that_takes_the_number_of_a_close
             assert twin.read_bytes() == path.read_bytes(), path
 
 
+@pytest.mark.posix
 def test_a_reader_that_leaves_ends_nothing(base):
     done = shell(f"set -o pipefail; MINILLM chat '{base.folder}' -p a --max-tokens 5 | true")
     assert done.returncode == 0 and done.stderr.startswith(b"base from")
@@ -84,12 +86,14 @@ def test_a_reader_that_leaves_ends_nothing(base):
     assert done.returncode == 0 and done.stdout.startswith(b"a")
 
 
+@pytest.mark.posix
 def test_an_error_without_anybody_to_tell_keeps_its_status():
     for nowhere in ("2>&-", "2>/dev/full"):
         done = shell(f"MINILLM chat -p a --seed=-1 --out=/nowhere {nowhere}")
         assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "environment", [ASCII, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}]
 )
@@ -102,6 +106,7 @@ def test_characters_that_the_encoding_lacks_are_escaped(base, environment):
     assert done.returncode == 2 and done.stderr.startswith(b"minillm: '\\u"), done
 
 
+@pytest.mark.posix
 def test_a_closed_input_is_an_empty_one(base):
     done = shell(f"MINILLM chat '{base.folder}' --max-tokens 3 --temperature 0 <&-")
     assert done.returncode == 0
@@ -161,25 +166,27 @@ def test_text_is_taken_as_it_was_typed():
 
 
 def test_the_first_termination_is_an_exception_and_the_next_one_ends_the_process():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in TERMINATIONS}
     with termination_heard():
         assert hears_default(signal.SIGTERM)
         with pytest.raises(Terminated) as stop:
             signal.raise_signal(signal.SIGTERM)
         assert stop.value.signum == signal.SIGTERM
-        assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+        assert {signal.getsignal(number) for number in TERMINATIONS} == {signal.SIG_DFL}
     assert {number: signal.getsignal(number) for number in before} == before
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    number = TERMINATIONS[-1]  # SIGHUP, as under nohup; SIGTERM where there is none
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         with termination_heard():
-            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(number)
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(number, before)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "name, waits_for, times, status, message",
     [
@@ -194,7 +201,8 @@ def test_a_run_that_is_told_to_end_saves_and_says_what_is_kept(
 ):
     text = tmp_path / "fable.txt"
     text.write_text(
-        "".join(f"{n} hens sat on {n % 7} eggs, {n * n} foxes went home.\n" for n in range(30_000))
+        "".join(f"{n} hens sat on {n % 7} eggs, {n * n} foxes went home.\n" for n in range(30_000)),
+        encoding="utf-8",
     )
     shape = {"vocab_size": 1000, "context_length": 32, "n_layer": 1, "d_model": 16, "d_ff": 32}
     settings = [f"base.model.{key}={value}" for key, value in shape.items()] + ["base.fit.steps=100000"]
@@ -212,7 +220,7 @@ def test_a_run_that_is_told_to_end_saves_and_says_what_is_kept(
     with subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=environment,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
@@ -226,6 +234,7 @@ def test_a_run_that_is_told_to_end_saves_and_says_what_is_kept(
     assert "Traceback" not in err
 
 
+@pytest.mark.posix
 def test_bars_are_silent_where_the_environment_says_so(tmp_path):
     code = "from minillm.train.log import Progress\nwith Progress(3, 0, {}) as bar: bar.step(1.0, 5)"
     for shown, environment, is_silent in (

@@ -138,6 +138,6 @@ def test_the_home_folder_is_written_out(tmp_path, monkeypatch):
     result = CliRunner().invoke(app, ["example", "~/mine"])
     assert result.exit_code == 0 and (tmp_path / "mine" / "conversations.jsonl").is_file()
     assert f"no base has been trained in {tmp_path / 'z'}" in refused("eval", "--out=~/z")
-    assert f"'{tmp_path}/gone' is neither a stage" in refused("chat", "~/gone", "-p", "a")
+    assert f"{str(tmp_path / 'gone')!r} is neither a stage" in refused("chat", "~/gone", "-p", "a")
     assert "begins with the home of a user who is not here" in refused("eval", "--out=~nobody-of-that-name/x")
     assert "begins with the home of a user" in refused("run", "--corpus=~nobody-of-that-name/x.txt")

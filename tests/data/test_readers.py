@@ -26,8 +26,10 @@ def read(path: Path) -> list[str]:
 
 
 def test_one_document_per_text_file_line_or_row(tmp_path):
-    (tmp_path / "a.md").write_text("one\n\ntwo")
-    (tmp_path / "b.jsonl").write_text('{"text": "one", "n": 1}\n\n{"text": " "}\n{"text": "zw\u00f6lf"}')
+    (tmp_path / "a.md").write_text("one\n\ntwo", encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text(
+        '{"text": "one", "n": 1}\n\n{"text": " "}\n{"text": "zw\u00f6lf"}', encoding="utf-8"
+    )
     assert read(tmp_path / "a.md") == ["one\n\ntwo"]
     assert read(tmp_path / "b.jsonl") == ["one", "zw\u00f6lf"]
 
@@ -48,7 +50,7 @@ def test_byte_order_mark_and_windows_line_ends_do_not_reach_the_text(tmp_path):
 @example(text="aa\n aaaaaaa\u4e2da\u4e2d\u4e2d", piece=5)
 def test_the_pieces_of_a_long_text_file_are_its_text(tmp_path_factory, text, piece):
     path = tmp_path_factory.mktemp("long") / "a.txt"
-    path.write_text(text, newline="")
+    path.write_text(text, newline="", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(readers, "_WHOLE_BYTES", 20)
         patch.setattr(readers, "PIECE_BYTES", piece)
@@ -127,14 +129,14 @@ def test_bad_files_name_the_place_and_the_remedy(tmp_path, name, content, messag
 def test_files_by_name_folder_and_pattern(tmp_path):
     for name in ("b.jsonl", "a.JSONL", "c.txt", "deep/d.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("", encoding="utf-8")
 
     def names(source):
         return [path.name for path in find_files(str(source), ROW_SUFFIXES, "preferences", "with rows")]
 
     assert names(tmp_path / "b.jsonl") == ["b.jsonl"]
     assert names(tmp_path) == ["a.JSONL", "b.jsonl", "d.jsonl"]
-    assert names(tmp_path / "*.jsonl") == ["b.jsonl"]
+    assert names(tmp_path / "b*.jsonl") == ["b.jsonl"]  # on Windows *.jsonl means a.JSONL too
     for missing in ("c.txt", "no.jsonl", "x*"):
         with pytest.raises(ValueError, match=r"^preferences '.*': no \.jsonl file is there; .* with rows$"):
             names(tmp_path / missing)
@@ -332,8 +334,8 @@ def test_a_null_is_no_text_in_every_kind_of_file(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [{"text": "one"}, {"text": None}, {"text": " "}, {"text": "two"}]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "a.json").write_text(json.dumps(rows))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
     parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
     parquet.write_table(pyarrow.table({"text": pyarrow.nulls(3)}), tmp_path / "none.parquet")
     assert all(read(tmp_path / f"a.{kind}") == ["one", "two"] for kind in ("jsonl", "json", "parquet"))
@@ -363,16 +365,16 @@ def test_a_null_is_no_text_in_every_kind_of_file(tmp_path):
     ],
 )
 def test_mistakes_in_an_array_have_a_line(tmp_path, content, message):
-    (tmp_path / "a.json").write_text(content)
+    (tmp_path / "a.json").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message) as caught:
         read(tmp_path / "a.json")
     assert "a.json" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_empty_array_and_an_array_of_lines(tmp_path):
-    (tmp_path / "a.json").write_text(" [ ] ")
+    (tmp_path / "a.json").write_text(" [ ] ", encoding="utf-8")
     assert read(tmp_path / "a.json") == []
-    (tmp_path / "a.jsonl").write_text('[\n{"text": "a"}\n]\n')
+    (tmp_path / "a.jsonl").write_text('[\n{"text": "a"}\n]\n', encoding="utf-8")
     with pytest.raises(ValueError, match="line 1 is not JSON .*; name a file that is one JSON array .json"):
         read(tmp_path / "a.jsonl")
 
@@ -402,11 +404,11 @@ def test_lines_of_an_old_mac(tmp_path):
 def test_an_end_of_text_mark_ends_a_document_of_a_text_file(tmp_path, monkeypatch):
     stories = ["One day.\nIt rained.", "Two days.", "x" * 40, "Four."]
     for name, between in (("lines", "\n<|endoftext|>\n"), ("marks", "<|endoftext|>")):
-        (tmp_path / f"{name}.txt").write_text(between.join(stories) + between)
+        (tmp_path / f"{name}.txt").write_text(between.join(stories) + between, encoding="utf-8")
         reading = Reading()
         assert list(read_documents(tmp_path / f"{name}.txt", "text", reading)) == stories
         assert reading.n_marks == 4
-    (tmp_path / "about.md").write_text("The mark <|endoftext|> ends a text.")
+    (tmp_path / "about.md").write_text("The mark <|endoftext|> ends a text.", encoding="utf-8")
     assert read(tmp_path / "about.md") == ["The mark <|endoftext|> ends a text."]
     monkeypatch.setattr(readers, "_WHOLE_BYTES", 20)
     monkeypatch.setattr(readers, "PIECE_BYTES", 60)
@@ -460,7 +462,7 @@ def test_an_array_is_what_the_json_module_says(rows, indent, cut, put, tmp_path_
     text = json.dumps(rows, indent=indent)
     text = text[: cut + 1] + put + text[cut + 1 + (not put) :]
     path = tmp_path_factory.mktemp("array") / "a.json"
-    path.write_text(text, newline="")
+    path.write_text(text, newline="", encoding="utf-8")
     try:
         expected = json.loads(text)
     except ValueError:

@@ -91,7 +91,10 @@ def words():
         @staticmethod
         def metrics(folder: Path) -> list[dict]:
             """The lines of metrics.jsonl, without the times."""
-            lines = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
+            lines = [
+                json.loads(text)
+                for text in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            ]
             return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
     return Helpers

@@ -45,7 +45,7 @@ SCRIPT = """
 def one_and_two(tmp_path, child_environment):
     """Folders of the same runs by one process and by two."""
     script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT))
+    script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     children = [subprocess.Popen([sys.executable, script, tmp_path / "one"], env=child_environment)]
@@ -57,6 +57,7 @@ def one_and_two(tmp_path, child_environment):
     return tmp_path / "one", tmp_path / "two"
 
 
+@pytest.mark.processes
 def test_two_processes_equal_one(words, one_and_two):
     one, two = one_and_two
     for optimizer in ("adamw", "muon"):

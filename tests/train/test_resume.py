@@ -61,8 +61,9 @@ def test_resume_is_bit_for_bit(run, words, tmp_path, precision, optimizer, crash
     )
 
 
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # which nothing catches; on Windows os.kill ends by either
 KILLED = """
-    import os, signal, sys
+    import os, sys
     from minillm.data.batches import PackedDocuments
     from minillm.model.gpt import GPT, GPTConfig
     from minillm.train import FitConfig, choose_runtime, fit
@@ -70,7 +71,7 @@ KILLED = """
     class Killed(PackedDocuments):
         def batch(self, step, *ranks):
             if step == 8 and __name__ == "__main__":
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), int(sys.argv[2]))
             return super().batch(step, *ranks)
 
     def train(directory):
@@ -88,12 +89,13 @@ KILLED = """
 
 def test_a_killed_process_resumes_bit_for_bit(words, tmp_path, child_environment):
     script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(KILLED))
+    script.write_text(textwrap.dedent(KILLED), encoding="utf-8")
     namespace: dict = {"__name__": "script"}
-    exec(script.read_text(), namespace)
+    exec(script.read_text(encoding="utf-8"), namespace)
     whole, _ = namespace["train"](tmp_path / "whole")
-    killed = subprocess.run([sys.executable, script, tmp_path / "cut"], env=child_environment, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
+    command = [sys.executable, script, tmp_path / "cut", str(int(KILL))]
+    killed = subprocess.run(command, env=child_environment, timeout=120)
+    assert abs(killed.returncode) == KILL  # told as a negative number on POSIX systems
     assert Checkpoints(tmp_path / "cut" / "checkpoints").steps() == [3, 6]
     resumed, result = namespace["train"](tmp_path / "cut")
     assert result.resumed_from == 6 and words.same_weights(whole, resumed)
