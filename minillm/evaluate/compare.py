@@ -113,13 +113,15 @@ def bleu(texts: Sequence[str], references: Sequence[str]) -> float:
     ("Bruno is the baker.") scores high, and a story shares little with another good story. Read it beside the accuracy.
 
     Raises:
-        ValueError: there are no texts, or not as many references.
+        ValueError: there are no texts, not as many references, or `sacrebleu` is not installed.
     Reference: Papineni et al. 2002; Post 2018, "A call for clarity in reporting BLEU scores".
     """
     if not texts or len(texts) != len(references):
         raise ValueError(
             f"{len(texts)} texts and {len(references)} references; give one reference for each text"
         )
-    from sacrebleu.metrics.bleu import BLEU
-
+    try:
+        from sacrebleu.metrics.bleu import BLEU
+    except ImportError:
+        raise ValueError("bleu needs the package sacrebleu; run: python -m pip install sacrebleu") from None
     return float(BLEU().corpus_score(list(texts), [list(references)]).score)

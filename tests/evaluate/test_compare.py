@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -75,6 +76,16 @@ def test_bleu_is_fooled():
     assert bleu(["Bruno is the baker of Pennywell."], reference) > bleu(
         ["He shoes horses: a blacksmith."], reference
     )
+
+
+def test_bleu_without_sacrebleu_names_the_package(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sacrebleu"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    with pytest.raises(
+        ValueError, match=r"^bleu needs the package sacrebleu; run: python -m pip install sacrebleu$"
+    ):
+        bleu(["the cat"], ["the cat"])
 
 
 def test_bleu_wants_a_reference_for_each_text():
