@@ -110,6 +110,19 @@ def test_requirements_have_a_floor_and_no_cap() -> None:
         assert operators == allowed, requirement
 
 
+def test_the_core_is_what_modules_import_at_their_head() -> None:
+    """And an extra is imported where it is needed, so that the rest works without it."""
+    imported: set[str] = set()
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module))
+    foreign = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"minillm"}
+    assert foreign == set(requirements())
+
+
 def test_pins_have_one_home() -> None:
     pinned = set(pins())
     for path in tracked_files():
@@ -179,6 +192,57 @@ def test_addresses_outside_github_are_refused() -> None:
     with pytest.raises(ValueError, match="give https://github.com/OWNER/NAME"):
         repository.slug("https://example.org/course")
     assert repository.slug("https://github.com/a-b/c.d.git") == "a-b/c.d"
+
+
+ELSEWHERE = ("https://github.com/Some/fork", "trunk")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[a](LICENSE)", "[a](https://github.com/Some/fork/blob/trunk/LICENSE)"),
+        ("[a](book/x.md#b)", "[a](https://github.com/Some/fork/blob/trunk/book/x.md#b)"),
+        ("![a](x/y.png)", "![a](https://raw.githubusercontent.com/Some/fork/trunk/x/y.png)"),
+        (
+            '<source srcset="a.svg"><img alt="b" src="c.svg">',
+            '<source srcset="https://raw.githubusercontent.com/Some/fork/trunk/a.svg">'
+            '<img alt="b" src="https://raw.githubusercontent.com/Some/fork/trunk/c.svg">',
+        ),
+        (
+            "[![a](b.svg)](c.md)",
+            "[![a](https://raw.githubusercontent.com/Some/fork/trunk/b.svg)]"
+            "(https://github.com/Some/fork/blob/trunk/c.md)",
+        ),
+        ("[a](https://b.org/c) [d](#e) [f](mailto:g@h)", "[a](https://b.org/c) [d](#e) [f](mailto:g@h)"),
+    ],
+)
+def test_links_of_the_readme_get_full_addresses(text: str, expected: str) -> None:
+    assert repository.absolute_links(text, *ELSEWHERE) == expected
+
+
+def test_what_an_index_shows_leads_to_files_of_the_repository() -> None:
+    url, branch = repository.read_repository()
+    readme = repository.absolute_links((ROOT / "README.md").read_text(encoding="utf-8"), url, branch)
+    raw = url.replace("://github.com/", "://raw.githubusercontent.com/")
+    links = [
+        *re.findall(r"(?:\]\(|\")(https?://[^)\"]+)", readme),
+        *repository.project_urls(url, branch).values(),
+    ]
+    files = [
+        link.removeprefix(start) for link in links for start in (f"{url}/blob/{branch}/", f"{raw}/{branch}/")
+    ]
+    names = {name for name in files if not name.startswith("https:")}
+    assert {"LICENSE", "CHANGELOG.md", "book/intro.md", "book/_static/site.png"} <= names
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_urls_of_the_project() -> None:
+    urls = repository.project_urls(*ELSEWHERE)
+    assert urls["Repository"] == "https://github.com/Some/fork"
+    assert urls["Homepage"] == "https://some.github.io/fork/"
+    assert urls["Changelog"] == "https://github.com/Some/fork/blob/trunk/CHANGELOG.md"
+    page = urls["Documentation"].removeprefix(urls["Homepage"])
+    assert (ROOT / page).with_suffix(".md").exists()
 
 
 def test_no_machine_path_and_no_registry_host_in_the_tree() -> None:
@@ -385,6 +449,13 @@ def test_workflows_run_existing_targets() -> None:
         assert named, f"{path.name} calls no make target"
         assert named <= make_targets(), f"{path.name}: {named - make_targets()}"
         assert yaml.safe_load(text)["jobs"]
+
+
+def test_classifiers_name_the_versions_that_are_tested() -> None:
+    stated = [c.rpartition(" ")[2] for c in PROJECT["classifiers"] if " :: 3." in c]
+    workflow = (ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8")
+    assert set(stated) == set(re.findall(r'"(3\.\d+)"', workflow))
+    assert f">={stated[0]}" == PROJECT["requires-python"]
 
 
 def test_readme_points_to_existing_files() -> None:

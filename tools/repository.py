@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "_config.yml"
+PICTURES = (".svg", ".png", ".jpg", ".gif")
 # Files that name the address. The chapters are added to them by `users`.
 FIXED_USERS = (
     "_config.yml",
@@ -87,6 +88,35 @@ def slug(url: str) -> str:
     return match[1]
 
 
+def pages(url: str) -> str:
+    """The address of the website that GitHub makes of the repository."""
+    owner, name = slug(url).split("/")
+    return f"https://{owner.lower()}.github.io/{name}"
+
+
+def project_urls(url: str, branch: str) -> dict[str, str]:
+    """What a package index shows beside the package."""
+    return {
+        "Homepage": f"{pages(url)}/",
+        "Documentation": f"{pages(url)}/book/api.html",
+        "Repository": url,
+        "Issues": f"{url}/issues",
+        "Changelog": f"{url}/blob/{branch}/CHANGELOG.md",
+    }
+
+
+def absolute_links(text: str, url: str, branch: str) -> str:
+    """Markdown in which links to files of the repository have full addresses; pictures lead to their bytes."""
+    raw = f"https://raw.githubusercontent.com/{slug(url)}/{branch}"
+
+    def absolute(match: re.Match[str]) -> str:
+        path = match["path"]
+        is_picture = Path(path).suffix in PICTURES
+        return f"{match['before']}{raw if is_picture else f'{url}/blob/{branch}'}/{path}"
+
+    return re.sub(r"(?P<before>\]\(|(?:src|srcset|href)=\")(?![a-z]+:|#)(?P<path>[^)\s\"]+)", absolute, text)
+
+
 def set_repository(url: str, branch: str, root: Path = ROOT) -> list[Path]:
     """Replace the old address and branch by new ones in every user; return the files that changed."""
     new_slug = slug(url)
@@ -94,12 +124,10 @@ def set_repository(url: str, branch: str, root: Path = ROOT) -> list[Path]:
     old_slug = slug(old_url)
     if not re.fullmatch(r"[\w./-]+", branch):
         raise ValueError(f"cannot use the branch {branch!r}: letters, digits and ./_- are allowed")
-    owner_pages = f"https://{old_slug.split('/')[0].lower()}.github.io/{old_slug.split('/')[1]}"
-    new_pages = f"https://{new_slug.split('/')[0].lower()}.github.io/{new_slug.split('/')[1]}"
     changed = []
     for path in users(root):
         text = before = path.read_text(encoding="utf-8")
-        text = text.replace(owner_pages, new_pages)
+        text = text.replace(pages(old_url), pages(f"https://github.com/{new_slug}"))
         text = re.sub(rf"\b{re.escape(old_slug)}(?![\w-])", new_slug, text)
         for pattern in (rf"({new_slug}@){old_branch}\b", rf"({new_slug}/(?:blob|tree|raw)/){old_branch}\b"):
             text = re.sub(pattern, rf"\g<1>{branch}", text)
