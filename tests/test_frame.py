@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 import cover
+import dist_check
 import pytest
 import repository
 import test_summary
@@ -491,6 +492,24 @@ def test_introduction_states_the_size_of_the_cpu_preset() -> None:
 def test_drawings_are_current(name: str) -> None:
     stored = (ROOT / "book" / "_static" / name).read_text(encoding="utf-8")
     assert stored == cover.drawings()[name], "run `make cover`"
+
+
+def test_the_check_of_archives_sees_what_is_too_much_and_too_little() -> None:
+    assert dist_check.differences("it", {"a", "b"}, {"b", "c"}) == [
+        "it holds a, which it should not",
+        "it lacks c",
+    ]
+    assert dist_check.differences("it", {"a"}, {"a"}) == []
+
+
+def test_the_check_of_the_readme_sees_addresses_that_lead_nowhere() -> None:
+    good = '<a href="https://b.org/c">x</a><a href="#top">y</a><img src="https://b.org/d.png">'
+    assert dist_check.address_problems(good) == []
+    bad = good + '<img alt="z" src="book/z.svg"><a href="LICENSE">l</a>'
+    assert [line.split()[5] for line in dist_check.address_problems(bad)] == ["book/z.svg,", "LICENSE,"]
+    assert dist_check.address_problems("<p>No picture was rendered.</p>") == [
+        "the readme shows no link at all"
+    ]
 
 
 def test_summary_adds_up(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from console import print_anything
@@ -41,20 +42,21 @@ def python_of(environment: Path) -> Path:
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def bare_environment() -> Path:
-    """Make the environment that every trial sits on, once."""
-    base = WORK / "base"
-    if not (base / "done").exists():
+def bare_environment(base: Path = WORK / "base", packages: Sequence[str] = BARE) -> Path:
+    """Make the environment that every trial sits on, once for the same packages and pins."""
+    done, pins = base / "done", ROOT / "constraints.txt"
+    wanted = "\n".join([*packages, pins.read_text(encoding="utf-8")])
+    if not done.exists() or done.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(base, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", base], check=True)
-        constraints = ["-c", str(ROOT / "constraints.txt")]
-        subprocess.run([python_of(base), "-m", "pip", "install", "-q", *constraints, *BARE], check=True)
-        (base / "done").touch()
+        subprocess.run([python_of(base), "-m", "pip", "install", "-q", "-c", pins, *packages], check=True)
+        done.write_text(wanted, encoding="utf-8")
     return base
 
 
 def fresh_environment(base: Path, name: str) -> Path:
-    """An empty environment that sees the packages of `base`: what the trial installs is gone with it."""
-    environment = WORK / name
+    """An empty environment beside `base` that sees its packages: what the trial installs is gone with it."""
+    environment = base.parent / name
     shutil.rmtree(environment, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     own, shared = (Path(sysconfig.get_path("purelib", "venv", {"base": str(e)})) for e in (environment, base))
