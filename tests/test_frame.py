@@ -21,6 +21,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from minillm import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGE = ROOT / "minillm"
@@ -450,6 +452,27 @@ def test_workflows_run_existing_targets() -> None:
         assert named, f"{path.name} calls no make target"
         assert named <= make_targets(), f"{path.name}: {named - make_targets()}"
         assert yaml.safe_load(text)["jobs"]
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+@pytest.mark.parametrize(("tag", "status"), [("v{}", 0), ("{}", 1), ("v{}1", 1), ("v9", 1)])
+def test_a_release_is_held_to_its_tag(tag: str, status: int) -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
+    (step,) = [s for s in workflow["jobs"]["build"]["steps"] if s.get("name") == "The tag is the version"]
+    environment = os.environ | {"GITHUB_REF_NAME": tag.format(__version__)}
+    run = subprocess.run(
+        ["bash", "-ec", step["run"]], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == status
+    assert (f"the version {__version__}" in run.stdout) == bool(status)
+
+
+def test_only_the_release_may_publish() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    publish = workflow["jobs"]["publish"]
+    assert publish["permissions"] == {"id-token": "write"} and publish["needs"] == "build"
+    assert "run" not in {key for step in publish["steps"] for key in step}
 
 
 def test_classifiers_name_the_versions_that_are_tested() -> None:
