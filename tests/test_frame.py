@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -473,6 +474,18 @@ def test_only_the_release_may_publish() -> None:
     publish = workflow["jobs"]["publish"]
     assert publish["permissions"] == {"id-token": "write"} and publish["needs"] == "build"
     assert "run" not in {key for step in publish["steps"] for key in step}
+
+
+def test_the_container_names_what_exists() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    python = container["image"].rpartition(":")[2]
+    assert f"Programming Language :: Python :: {python}" in PROJECT["classifiers"]
+    make, target = container["postCreateCommand"].split()
+    assert make == "make" and target in make_targets()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    folder = re.search(r"^VENV \?= (.+)$", makefile, re.M)[1]
+    interpreter = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert interpreter == f"${{containerWorkspaceFolder}}/{folder}/bin/python"
 
 
 def test_classifiers_name_the_versions_that_are_tested() -> None:

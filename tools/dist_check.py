@@ -73,7 +73,7 @@ def call(command: list[Any], cwd: Path, typed: str | None = None) -> str:
     ours = (*LEFT_OUT, *(key for key in os.environ if key.startswith("MINILLM_")))
     environment = {key: value for key, value in os.environ.items() if key not in ours}
     run = subprocess.run(
-        command, cwd=cwd, env=environment, input=typed, capture_output=True, text=True, encoding="utf-8"
+        command, cwd=cwd, env=environment, input=typed, capture_output=True, encoding="utf-8"
     )
     if run.returncode:
         shown = " ".join(map(str, command))
