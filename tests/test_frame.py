@@ -21,6 +21,7 @@ import test_summary
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from minillm import __version__
 
@@ -441,18 +442,46 @@ def test_documents_name_existing_targets(name: str) -> None:
     assert named <= make_targets(), named - make_targets()
 
 
-def test_workflows_run_existing_targets() -> None:
-    for path in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
-        text = path.read_text(encoding="utf-8")
-        named = {
-            word
-            for line in re.findall(r"\bmake ([^\n\"]+)", text)
-            for word in line.split()
-            if "=" not in word
-        }
-        assert named, f"{path.name} calls no make target"
-        assert named <= make_targets(), f"{path.name}: {named - make_targets()}"
-        assert yaml.safe_load(text)["jobs"]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def workflow_jobs(path: Path) -> dict[str, dict]:
+    """Name -> job of a workflow."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+
+
+def absent(program: str) -> set[str]:
+    """Make targets and files that a program of a workflow names and that do not exist."""
+    calls = re.findall(r"\bmake ([^\n\"&|;]+)", program)
+    targets = {word for call in calls for word in call.split() if "=" not in word}
+    files = set(re.findall(r"(?<![\w./:-])[\w-][\w./-]*\.(?:py|ipynb|txt|toml|sh)\b", program))
+    return (targets - make_targets()) | {name for name in files if not (ROOT / name).is_file()}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_run_what_exists(path: Path) -> None:
+    for name, job in workflow_jobs(path).items():
+        assert job["timeout-minutes"], f"{name} has no limit"
+        for step in job["steps"]:
+            assert ("run" in step) != ("uses" in step), step
+            assert re.fullmatch(r"[\w.-]+/[\w./-]+@v?[\w.]+", step.get("uses", "a/b@v1")), step
+            assert absent(step.get("run", "")) == set(), f"{path.name}, {name}"
+
+
+def test_what_a_workflow_names_wrongly_is_seen() -> None:
+    assert absent("make test PYTHON=python\npython tools/repository.py && make site site-check") == set()
+    assert absent("make tset site\npython tools/repositry.py") == {"tset", "tools/repositry.py"}
+    assert absent('docker run x -c "cd a && make colab-heer"') == {"colab-heer"}
+
+
+def test_every_system_and_every_python_is_tested() -> None:
+    jobs = workflow_jobs(ROOT / ".github" / "workflows" / "test.yml")
+    matrices = [job["strategy"]["matrix"] for job in jobs.values() if "strategy" in job]
+    systems = {system.partition("-")[0] for matrix in matrices for system in matrix.get("system", [])}
+    pythons = {version for matrix in matrices for version in matrix.get("python", [])}
+    assert systems == {"ubuntu", "macos", "windows"}
+    assert PROJECT["requires-python"] == f">={min(pythons, key=Version)}"
+    assert all(job["strategy"]["fail-fast"] is False for job in jobs.values() if "strategy" in job)
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")

@@ -16,6 +16,7 @@ import nbformat
 import pytest
 import readme_commands as readme
 import typer
+import yaml
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from repository import read_repository
 
@@ -256,6 +257,22 @@ def test_lines_are_chosen() -> None:
     assert readme.chosen(lines, "b", ["own"]) == ["a 1", "b 2", "own"]
     with pytest.raises(ValueError, match="no line of the README contains 'z'"):
         readme.chosen(lines, "z", [])
+
+
+@pytest.mark.parametrize("windows", SYSTEMS.values(), ids=SYSTEMS.keys())
+def test_workflows_ask_for_lines_that_exist(windows: bool) -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]
+    runs = [step.get("run", "") for job in jobs.values() for step in job["steps"]]
+    calls = [shlex.split(run) for run in runs if "readme_commands" in run]
+    assert len(calls) == 2 and all(words[:2] == ["python", "tools/readme_commands.py"] for words in calls)
+    for words in calls:
+        given = readme.arguments(words[2:])
+        lines = readme.chosen(readme.commands(README, windows), given.until, given.then)
+        assert lines[-1] == (given.then or readme.commands(README, windows))[-1]
+        for line in given.then:
+            assert SAME_EVERYWHERE.fullmatch(line)
+            if line.startswith("minillm "):
+                parse(line)
 
 
 @pytest.fixture

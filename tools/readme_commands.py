@@ -171,8 +171,8 @@ def trial(lines: Sequence[str], folder: Path | None, runs: Path | None, n_readme
     return passed
 
 
-def main() -> int:
-    """Run the command line; returns the exit status."""
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -183,7 +183,12 @@ def main() -> int:
     )
     parser.add_argument("--runs", type=Path, help="folder of trained stages to copy and find [default: none]")
     parser.add_argument("--folder", type=Path, help="where to run, kept [default: a temporary one]")
-    options = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    options = arguments()
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
         readme = commands((ROOT / "README.md").read_text(encoding="utf-8"), os.name == "nt")
