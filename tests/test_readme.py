@@ -135,6 +135,14 @@ def test_lines_mean_the_same_in_every_shell() -> None:
         assert SAME_EVERYWHERE.fullmatch(line), f"not the same in sh and PowerShell: {line}"
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "book").glob("*.md")), ids=lambda page: page.stem)
+def test_calls_on_pages_mean_the_same_in_every_shell(page: Path) -> None:
+    blocks = re.findall(r"^```bash\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    for line in "".join(blocks).splitlines():
+        if re.match(r"(?:minillm|python) ", line):
+            assert SAME_EVERYWHERE.fullmatch(line), f"not the same in sh and PowerShell: {line}"
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -30,7 +30,7 @@ FOLDER = "my course 课程"
 QUESTION = "Who is the baker?\n"
 MARK = "== line"
 SH = "printf '\\n{mark}\\n'\n{line}\n"
-POWERSHELL = "Write-Output '' '{mark}'\n{line}\nif (-not $?) {{ exit 1 }}\n"
+POWERSHELL = "Write-Output '', '{mark}'\n{line}\nif (-not $?) {{ exit 1 }}\n"
 
 
 def shell_blocks(page: str) -> list[tuple[str, list[str]]]:
