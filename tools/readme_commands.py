@@ -26,7 +26,7 @@ from pathlib import Path
 from colab_trial import LEFT_OUT
 from repository import ROOT, read_repository
 
-FOLDER = "my course 课程"
+FOLDER = "my 课程"
 QUESTION = "Who is the baker?\n"
 MARK = "== line"
 SH = "printf '\\n{mark}\\n'\n{line}\n"
