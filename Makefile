@@ -35,10 +35,10 @@ SIDE_BY_SIDE := $(if $(filter-out 1,$(JOBS)),-j $(JOBS) $(if $(filter output-syn
 RUN := $(BIN)/minillm run --preset $(PRESET) $(if $(THREADS),--threads $(THREADS))
 PAGES := $(wildcard book/*.md) $(wildcard book/_static/*) _config.yml _toc.yml
 FRAME := pyproject.toml constraints.txt environment.yml Makefile README.md CITATION.cff CHANGELOG.md CONTRIBUTING.md \
-	book/ruff.toml $(wildcard .github/workflows/*.yml)
+	book/ruff.toml book/pytest.ini $(wildcard .github/workflows/*.yml .devcontainer/*)
 
 .PHONY: help env course test retest unit notebooks lint format check normalise setup-cells execute site serve \
-	smoke-chapters site-check site-picture cover recordings colab-trial colab-here set-repository clean distclean
+	smoke-chapters site-check site-picture cover recordings dist-check readme-check colab-trial colab-here set-repository clean distclean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,10 +100,9 @@ $(PASSED)/stages: $(ENV) $(PACKAGE) $(shell test -d "$(MINILLM_RUNS)/$(PRESET)" 
 .PHONY: deleted
 deleted:
 
-$(CHECKED): $(PASSED)/%: book/%.ipynb $(PASSED)/stages
+$(CHECKED): $(PASSED)/%: book/%.ipynb book/pytest.ini book/conftest.py $(PASSED)/stages
 	@mkdir -p $(REPORTS)
-	@$(TIMED) env TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --nbval --nbval-current-env \
-		--nbval-cell-timeout 600 -p no:cacheprovider --junitxml=$(REPORTS)/$*.xml $<
+	@$(TIMED) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --junitxml=$(REPORTS)/$*.xml $<
 	@touch $@
 
 smoke-chapters: env  ## every chapter at the preset `smoke`: no cell may need the sizes or the skill of `cpu`
@@ -150,6 +149,12 @@ cover: env  ## draw the cover, logo and icon again
 recordings: env  ## make the recorded runs of chapters 07 and 08 again (an hour; trains what is missing)
 	@$(BIN)/python tools/record.py
 	@$(BIN)/python tools/record_lora.py
+
+dist-check: env  ## build the wheel and the source archive, and try both in bare environments
+	@$(BIN)/python tools/dist_check.py
+
+readme-check: env  ## the README's commands without make, to the letter, in a fresh clone of the last commit (RUNS=folder)
+	@$(BIN)/python tools/readme_commands.py $(if $(RUNS),--runs "$(RUNS)")
 
 colab-trial: env  ## each chapter alone in a bare environment and an empty folder, as Colab would run it (RUNS=folder)
 	@$(BIN)/python tools/colab_trial.py $(if $(RUNS),--runs $(RUNS)) $(CHAPTERS)
