@@ -491,7 +491,7 @@ def test_a_release_is_held_to_its_tag(tag: str, status: int) -> None:
     (step,) = [s for s in workflow["jobs"]["build"]["steps"] if s.get("name") == "The tag is the version"]
     environment = os.environ | {"GITHUB_REF_NAME": tag.format(__version__)}
     run = subprocess.run(
-        ["bash", "-ec", step["run"]], cwd=ROOT, env=environment, capture_output=True, text=True
+        ["bash", "-ec", step["run"]], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8"
     )
     assert run.returncode == status
     assert (f"the version {__version__}" in run.stdout) == bool(status)

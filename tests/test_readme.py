@@ -249,7 +249,11 @@ def test_pytest_in_the_folder_of_chapters_runs_them(tmp_path: Path) -> None:
     nbformat.write(notebook, tmp_path / "chapter.ipynb")
     variables = {key: value for key, value in os.environ.items() if key != "TQDM_DISABLE"}
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "."], cwd=tmp_path, env=variables, capture_output=True, text=True
+        [sys.executable, "-m", "pytest", "."],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert "1 failed, 2 passed" in run.stdout, run.stdout
     assert "Cell 2" in run.stdout.replace("::", " ")
@@ -293,7 +297,7 @@ def variables() -> dict[str, str]:
 def test_lines_run_in_one_session(tmp_path: Path, variables: dict[str, str], capfdbinary) -> None:
     place = tmp_path / readme.FOLDER
     (place / "inner").mkdir(parents=True)
-    (place / "inner" / "ask.py").write_text("print('asked: ' + input())")
+    (place / "inner" / "ask.py").write_text("print('asked: ' + input())", encoding="utf-8")
     lines = ["cd inner", "python ask.py", 'echo "by pipe" | python ask.py']
     passed, seconds = readme.run(lines, place, variables, os.name == "nt")
     printed = capfdbinary.readouterr().out.decode()
@@ -307,8 +311,8 @@ def test_lines_run_in_one_session(tmp_path: Path, variables: dict[str, str], cap
 def test_the_first_failure_ends_the_session(
     bad: str, tmp_path: Path, variables: dict[str, str], capfdbinary
 ) -> None:
-    (tmp_path / "wrong.py").write_text("raise SystemExit(3)")
-    (tmp_path / "later.py").write_text("open('late', 'w')")
+    (tmp_path / "wrong.py").write_text("raise SystemExit(3)", encoding="utf-8")
+    (tmp_path / "later.py").write_text("open('late', 'w')", encoding="utf-8")
     passed, seconds = readme.run(["cd .", bad, "python later.py"], tmp_path, variables, os.name == "nt")
     assert not passed and len(seconds) == 2
     assert not (tmp_path / "late").exists()
@@ -344,11 +348,11 @@ def test_the_address_leads_to_the_last_commit(tmp_path: Path, monkeypatch: pytes
     passed, _ = readme.run([*lines, "git rev-parse HEAD main"], tmp_path, variables, os.name == "nt")
     assert passed
     heads = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, encoding="utf-8"
     ).stdout
     cloned = tmp_path / lines[1].removeprefix("cd ")
     for name in ("HEAD", f"origin/{read_repository()[1]}"):
         made = subprocess.run(
-            ["git", "rev-parse", name], cwd=cloned, check=True, capture_output=True, text=True
+            ["git", "rev-parse", name], cwd=cloned, check=True, capture_output=True, encoding="utf-8"
         ).stdout
         assert made == heads
