@@ -42,11 +42,9 @@ def n_parameters(config: GPTConfig) -> int:
     >>> n_parameters(GPTConfig(vocab_size=50_257, n_layer=12, n_head=12, d_model=768, d_ff=2048)) // 10**6
     123
     """
-    width = config.head_width
-    attention = config.d_model * width * 2 * (config.n_head + config.n_kv_head) + 2 * width * config.qk_norm
-    block = attention + 3 * config.d_model * config.d_ff + 2 * config.d_model
-    embedding = config.vocab_size * config.d_model * (1 if config.tie_embeddings else 2)
-    return embedding + config.n_layer * block + config.d_model
+    norms = config.n_layer * (2 * config.d_model + 2 * config.head_width * config.qk_norm) + config.d_model
+    head = 0 if config.tie_embeddings else config.vocab_size * config.d_model
+    return config.n_matrix_weights + norms + head
 
 
 def token_flops(config: GPTConfig, context: int | None = None) -> float:
@@ -62,7 +60,5 @@ def token_flops(config: GPTConfig, context: int | None = None) -> float:
     Reference: Kaplan et al. 2020, section 2.1; Chowdhery et al. 2022 (PaLM), appendix B.
     """
     context = config.context_length if context is None else context
-    width = config.head_width
-    block = config.d_model * width * 2 * (config.n_head + config.n_kv_head) + 3 * config.d_model * config.d_ff
-    weights = config.n_layer * block + config.vocab_size * config.d_model
-    return 2.0 * weights + 4.0 * config.n_layer * config.n_head * width * context
+    attended = config.n_layer * config.n_head * config.head_width * context
+    return 2.0 * config.n_matrix_weights + 4.0 * attended

@@ -86,3 +86,9 @@ class GPTConfig:
     def head_width(self) -> int:
         """Numbers in one head's query, key or value."""
         return self.d_model // self.n_head if self.head_dim is None else self.head_dim
+
+    @property
+    def n_matrix_weights(self) -> int:
+        """Numbers in the matrices of all blocks and in one embedding: what a token is multiplied with."""
+        attention = self.d_model * self.head_width * 2 * (self.n_head + self.n_kv_head)
+        return self.n_layer * (attention + 3 * self.d_model * self.d_ff) + self.vocab_size * self.d_model

@@ -177,8 +177,8 @@ def read_model(
 
     Args:
         directory: the folder.
-        make: makes a model of a shape. It is called without memory first, so that a `config.json` of absurd sizes
-            is refused before anything is allocated for it.
+        make: makes a model of a shape. It is called without memory where `config.json` asks for more than the
+            weights fill, so that absurd sizes are refused before anything is allocated for them.
         kind: what the model must be.
 
     Raises:
@@ -196,9 +196,12 @@ def read_model(
             f"{path} does not fit its config.json: {len(weights)} weights are too few for {config.n_layer} layers; "
             "restore both files together"
         )
-    with torch.device("meta"):
-        _check_fit(make(config), weights, path)
+    # The device "meta" costs a second: torch loads its compiler to make tensors there.
+    if config.n_matrix_weights > sum(weight.numel() for weight in weights.values()):
+        with torch.device("meta"):
+            _check_fit(make(config), weights, path)
     model = make(config)
+    _check_fit(model, weights, path)
     model.load_state_dict(weights)
     return model
 
