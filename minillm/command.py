@@ -110,9 +110,13 @@ def _speak_on_stderr() -> None:
 
 def _is_expected(error: Exception) -> bool:
     """Whether an error tells the user of a wrong input or a fault of the machine, and not of a bug."""
-    from minillm.train.loop import TrainingDivergedError
+    if isinstance(error, (ValueError, TypeError, OSError)):
+        return True
+    from minillm.train.loop import (
+        TrainingDivergedError,
+    )  # only here: it loads torch, and most mistakes need none
 
-    return isinstance(error, (ValueError, TypeError, OSError, TrainingDivergedError))
+    return isinstance(error, TrainingDivergedError)
 
 
 def _told(error: Exception) -> str:

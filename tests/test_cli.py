@@ -153,10 +153,14 @@ def test_import_is_light_and_the_module_is_the_program():
     code = f"import minillm, sys; print(minillm.__version__, {loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout == f"{__version__} []\n"
-    done = subprocess.run(
-        [sys.executable, "-m", "minillm", "--version"], capture_output=True, encoding="utf-8", check=True
-    )
+    program = [sys.executable, "-X", "importtime", "-m", "minillm"]
+    done = subprocess.run([*program, "--version"], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout == f"minillm {__version__}\n"
+    done = subprocess.run([*program, "example", os.devnull], capture_output=True, encoding="utf-8")
+    *imports, told = done.stderr.splitlines()
+    assert told.startswith(f"minillm: {os.devnull} is there already")
+    loaded = {line.rpartition("|")[2].strip() for line in imports}
+    assert "minillm.data.example" in loaded and "torch" not in loaded, "a mistake is told at once"
 
 
 def test_every_exported_name_is_there():
