@@ -1,9 +1,14 @@
-"""What systems lack, said in one place as marks; and where processes of one computer meet."""
+"""What tests of several folders share: marks for what systems lack, and processes that start quickly."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import socket
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +21,20 @@ NOT_ON_WINDOWS = {  # mark -> why a test that has it is skipped there
 if sys.platform == "darwin":  # the name of a Mac need not lead to an address
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0")
 
+# Where a process can be forked, those that the tests start find these modules loaded: torch and its compiler, which
+# every optimizer loads, take seconds.
+LOADED = ["torch._dynamo", "minillm.cli", "minillm.course"]
+
+# The process starts with this, which must not name anything of the tests: it could not import them.
+BEGINNING = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell of the tests may ignore Ctrl-C
+os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT, 0o600), 2)
+os.environ.update(environment)
+sys.argv = arguments
+runpy.run_path(arguments[0], run_name="__main__")
+"""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     for name, reason in NOT_ON_WINDOWS.items():
@@ -27,3 +46,79 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             for name in NOT_ON_WINDOWS.keys() & {mark.name for mark in item.iter_markers()}:
                 item.add_marker(pytest.mark.skip(reason=NOT_ON_WINDOWS[name]))
+
+
+class Program:
+    """A Python file that runs in a process of its own.
+
+    Attributes:
+        process: the process.
+    """
+
+    def __init__(self, process: Any, errors: Path) -> None:
+        self.process, self._errors = process, errors
+        process.start()
+
+    def wait(self, seconds: float = 120) -> int:
+        """The exit status; minus the number of the signal that ended it."""
+        self.process.join(seconds)
+        status = self.process.exitcode
+        if status is None:
+            raise TimeoutError(f"still running after {seconds} seconds:\n{self.err}")
+        return int(status)
+
+    def end(self) -> None:
+        """End it if it still runs."""
+        if self.process.is_alive():
+            self.process.kill()
+
+    @property
+    def err(self) -> str:
+        """What it has written to standard error."""
+        return self._errors.read_text(encoding="utf-8") if self._errors.exists() else ""
+
+
+@pytest.fixture(scope="session")
+def processes() -> Any:
+    """How processes are started: on Linux forked from one that has loaded what takes long."""
+    if sys.platform != "linux":  # macOS's own libraries do not bear a fork
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LOADED)
+    return context
+
+
+@pytest.fixture
+def start(processes: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Program]]:
+    """Start a Python file with arguments and with variables of the environment."""
+    started = []
+
+    def start_one(file: Path, *arguments: object, **environment: str) -> Program:
+        errors = tmp_path_factory.mktemp("process") / "errors.txt"
+        names = {
+            "errors": str(errors),
+            "environment": {"OMP_NUM_THREADS": "1", **environment},
+            "arguments": [str(file), *map(str, arguments)],
+        }
+        started.append(Program(processes.Process(target=exec, args=(BEGINNING, names)), errors))
+        return started[-1]
+
+    yield start_one
+    for program in started:
+        program.end()
+
+
+@pytest.fixture
+def torchrun(start: Callable[..., Program]) -> Callable[..., None]:
+    """Run a Python file in so many processes that know of each other, as torchrun would start them."""
+
+    def run(n: int, file: Path, *arguments: object) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(n)}
+        programs = [start(file, *arguments, **group, RANK=str(i), LOCAL_RANK=str(i)) for i in range(n)]
+        for program in programs:
+            assert program.wait(300) == 0, program.err[-4000:]
+
+    return run

@@ -1,22 +1,18 @@
-"""Every stage, trained by two processes under torchrun, comes to the weights that one process comes to."""
+"""Every stage, trained by two processes, comes to the weights that one process comes to."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-import minillm
 from minillm.artifact import Artifact
 from minillm.course import Course
 from minillm.data.example import write_example
@@ -71,7 +67,7 @@ def alone(tmp_path_factory) -> Path:
     return place / "alone"
 
 
-def by_two(alone: Path, place: Path, how: str) -> dict[str, float]:
+def by_two(torchrun: Callable[..., None], alone: Path, place: Path, how: str) -> dict[str, float]:
     """Train each stage by two processes from the parents of `alone`; the largest difference of a weight, by stage."""
     shutil.copytree(alone.with_name("harbour"), place / "harbour")
     for stage in STAGES:
@@ -81,24 +77,6 @@ def by_two(alone: Path, place: Path, how: str) -> dict[str, float]:
     script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
     torchrun(2, script, how, place)
     return {stage: difference(*(weights(root, stage) for root in (alone, place / stage))) for stage in STAGES}
-
-
-def torchrun(processes: int, *command: str | Path) -> None:
-    """Run a program in so many processes."""
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(minillm.__file__).parents[1]),
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    start = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--master-port={free_port()}"]
-    run = subprocess.run(
-        [sys.executable, *start, *command],
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr[-4000:]
 
 
 def folder(root: Path, stage: str) -> Path:
@@ -115,8 +93,8 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> 
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
-def test_two_processes_equal_one_in_every_stage(alone, tmp_path):
-    differences = by_two(alone, tmp_path, "synchronised")
+def test_two_processes_equal_one_in_every_stage(torchrun, alone, tmp_path):
+    differences = by_two(torchrun, alone, tmp_path, "synchronised")
     assert max(differences.values()) < 1e-5, differences
     figures = [Artifact(folder(root, "ppo")).figures for root in (alone, tmp_path / "ppo")]
     for name in (
@@ -131,12 +109,12 @@ def test_two_processes_equal_one_in_every_stage(alone, tmp_path):
         assert one == pytest.approx(other, abs=1e-4), name
 
 
-def test_without_synchronisation_they_would_not(alone, tmp_path):
-    differences = by_two(alone, tmp_path, "bypassed")
+def test_without_synchronisation_they_would_not(torchrun, alone, tmp_path):
+    differences = by_two(torchrun, alone, tmp_path, "bypassed")
     assert min(differences.values()) > 1e-4, differences
 
 
-def test_the_pages_program_for_a_sharded_model_trains_the_same_with_two_processes(tmp_path):
+def test_the_pages_program_for_a_sharded_model_trains_the_same_with_two_processes(torchrun, tmp_path):
     """FSDP2, as in the page about scale; what it writes is read by `GPT.from_pretrained`."""
     (program,) = re.findall(
         r"^```python\n(# fsdp.py\n.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S
@@ -148,9 +126,3 @@ def test_the_pages_program_for_a_sharded_model_trains_the_same_with_two_processe
         models.append(GPT.from_pretrained(tmp_path / str(n)).state_dict())
     assert difference(*models) < 1e-5
     assert difference(models[0], GPT(GPT.from_pretrained(tmp_path / "1").config, 0).state_dict()) > 1e-3
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

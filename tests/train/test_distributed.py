@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -42,18 +39,13 @@ SCRIPT = """
 
 
 @pytest.fixture
-def one_and_two(tmp_path, child_environment):
+def one_and_two(tmp_path, torchrun):
     """Folders of the same runs by one process and by two."""
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
-    for name in ("one", "two"):
+    for n, name in ((1, "one"), (2, "two")):
         (tmp_path / name).mkdir()
-    children = [subprocess.Popen([sys.executable, script, tmp_path / "one"], env=child_environment)]
-    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    for rank in ("0", "1"):
-        environment = child_environment | rendezvous | {"RANK": rank}
-        children.append(subprocess.Popen([sys.executable, script, tmp_path / "two"], env=environment))
-    assert [child.wait(timeout=180) for child in children] == [0, 0, 0]
+        torchrun(n, script, tmp_path / name)
     return tmp_path / "one", tmp_path / "two"
 
 
@@ -69,9 +61,3 @@ def test_two_processes_equal_one(words, one_and_two):
         for line, other in zip(words.metrics(two / optimizer), words.metrics(one / optimizer), strict=True):
             assert line == pytest.approx(other, abs=1e-5)
         assert Checkpoints(two / optimizer / "checkpoints").steps() == [8]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

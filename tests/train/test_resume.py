@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -87,15 +85,14 @@ KILLED = """
 """
 
 
-def test_a_killed_process_resumes_bit_for_bit(words, tmp_path, child_environment):
+def test_a_killed_process_resumes_bit_for_bit(words, tmp_path, start):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(KILLED), encoding="utf-8")
     namespace: dict = {"__name__": "script"}
     exec(script.read_text(encoding="utf-8"), namespace)
     whole, _ = namespace["train"](tmp_path / "whole")
-    command = [sys.executable, script, tmp_path / "cut", str(int(KILL))]
-    killed = subprocess.run(command, env=child_environment, timeout=120)
-    assert abs(killed.returncode) == KILL  # told as a negative number on POSIX systems
+    killed = start(script, tmp_path / "cut", int(KILL))
+    assert abs(killed.wait()) == KILL, killed.err  # told as a negative number on POSIX systems
     assert Checkpoints(tmp_path / "cut" / "checkpoints").steps() == [3, 6]
     resumed, result = namespace["train"](tmp_path / "cut")
     assert result.resumed_from == 6 and words.same_weights(whole, resumed)
