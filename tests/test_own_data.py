@@ -22,7 +22,9 @@ GOOD = {"--corpus": TEXT, "--sft": TALK, "--preferences": PAIR}
 QUICK = [
     f"--set={change}"
     for change in (
+        "test_tasks=1",
         "base.fit.steps=2",
+        "base.model.n_layer=1",
         "base.model.d_model=16",
         "base.model.d_ff=32",
         "sft.fit.steps=2",
