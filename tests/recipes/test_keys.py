@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -249,18 +252,17 @@ def test_the_text_of_a_file_and_the_name_of_a_dataset_decide(tmp_path: Path) -> 
 
 
 def test_keys_are_the_same_in_every_program() -> None:
-    """They may not depend on the order of sets, the machine or the folder."""
-    import subprocess
-    import sys
-
+    """They may not depend on the order of sets, which differs from this program's, the machine or the folder."""
     program = "from minillm.course import Course; print(Course('smoke', 'x').key('ppo'), Course('smoke').key('lora'))"
-    told = {
-        subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
-        ).stdout
-        for _ in range(2)
-    }
-    assert told == {f"{Course('smoke').key('ppo')} {Course('smoke').key('lora')}\n"}
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    other = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONHASHSEED": seed},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert other.stdout == f"{Course('smoke').key('ppo')} {Course('smoke').key('lora')}\n"
 
 
 # -- the declarations themselves --
