@@ -1,197 +1,87 @@
-"""What a device without float64 can run, Apple's MPS for one: no number of twice the width may be made on it.
-
-The device is played by tensors that say they are on "mps" and compute on the CPU. A float64 result on it raises what
-PyTorch raises there, also while it is on its way to the CPU, where the conversion is the device's work.
-"""
+"""Every stage on a device other than the CPU, played (see `played_device`), and what the played device refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from played_device import Away, played_device
+from small_stages import STAGES, USES, CutOffError, adapter_weights, make_gpt, tokenizer
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from minillm.data.batches import whole_documents
-from minillm.data.comparisons import Comparison
-from minillm.evaluate import Answer, answer_log_probs, answer_rewards
-from minillm.model.gpt import GPT, GPTConfig, next_token_loss
-from minillm.model.heads import RewardModel
-from minillm.model.inspect import attention_weights
-from minillm.model.sampling import generate
+from minillm.model.gpt import GPT
 from minillm.stages import policy_losses
 from minillm.stages.pretrain import document_loss
-from minillm.stages.reward import ranking_loss, score_comparisons
-from minillm.text.tokenizer import Tokenizer
+from minillm.stages.reward import ranking_loss
+from minillm.train.options import RunOptions
+from minillm.train.runtime import ALONE, choose_runtime
 
-TOKENIZER = Tokenizer([])  # of bytes
-SHAPE = GPTConfig(
-    TOKENIZER.vocab_size, context_length=48, n_layer=2, n_head=2, n_kv_head=1, d_model=12, d_ff=20
-)
-PROMPTS = [[{"role": "user", "content": text}] for text in ("ab", "c", "defg")]
-ANSWERS = [Answer("x", tuple(b"x"), True), Answer("yzz", tuple(b"yzz"), True), Answer("", (), True)]
-DEVICE = torch.device("mps", 0)
-MESSAGE = "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64"
+KINDS = ("cuda", "mps")
 
 
-class Away(Tensor):
-    """A tensor on the device; what it holds is on the CPU."""
-
-    held: Tensor
-
-    @staticmethod
-    def __new__(cls, held: Tensor) -> Away:
-        made = torch.Tensor._make_wrapper_subclass(
-            cls, held.shape, strides=held.stride(), dtype=held.dtype, device="meta"
-        )
-        made.held = held
-        return made
-
-    @property
-    def device(self) -> torch.device:
-        return DEVICE
-
-    def tolist(self) -> Any:
-        return self.held.tolist()
-
-    @classmethod
-    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
-        return compute(function, args, kwargs or {})
+def options(folder, runtime=ALONE) -> RunOptions:
+    return RunOptions(folder=folder, runtime=replace(runtime, compile=False), progress=False)
 
 
-class Operations(TorchDispatchMode):
-    """Operations with the device as an argument."""
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        return compute(function, args, kwargs or {})
-
-
-class Literals(TorchFunctionMode):
-    """Numbers written into a tensor on the device, which PyTorch does without an operation."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function is torch.tensor and kwargs.get("device") is not None:
-            device = kwargs.pop("device")
-            return torch.tensor(*args, **kwargs).to(device)
-        return function(*args, **kwargs)
+def assert_equal(found: Any, expected: Any) -> None:
+    """But for a few roundings of float32: the norm has another formula off the CPU."""
+    for one, other in zip(tree_leaves(found), tree_leaves(expected), strict=True):
+        if isinstance(one, (float, Tensor)):
+            torch.testing.assert_close(one, other, atol=2e-5, rtol=2e-5)
+        else:
+            assert one == other
 
 
-@contextmanager
-def played_device() -> Iterator[None]:
-    """While it lasts, tensors can be moved to the device and made on it."""
-    with Operations(), Literals():
-        yield
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize(("kind", "precision"), [("cuda", "fp16"), ("mps", "fp32")])
+def test_a_stage_comes_to_the_figures_of_the_cpu(tmp_path, name: str, kind: str, precision: str) -> None:
+    expected = STAGES[name](options(tmp_path / "cpu", replace(ALONE, precision=precision)))
+    with played_device(kind):
+        runtime = choose_runtime()
+        assert (runtime.device.type, runtime.precision) == (kind, precision)
+        found = STAGES[name](options(tmp_path / kind, runtime))
+    # The norm has another formula off the CPU, and fp16 keeps three digits.
+    tolerance = 3e-2 if precision == "fp16" else 1e-3
+    assert found == pytest.approx(expected, rel=tolerance, abs=tolerance)
 
 
-def compute(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run an operation on the CPU; its results are where its inputs are, or where it was told to put them."""
-    seen = []
-
-    def home(value: Any) -> Any:
-        if not isinstance(value, Away):
-            return value
-        seen.append(value)
-        return value.held
-
-    args, kwargs = tree_map(home, args), tree_map(home, kwargs)
-    goes_away = bool(seen)
-    if (device := kwargs.get("device")) is not None:
-        goes_away = torch.device(device).type == "mps"
-        kwargs["device"] = "cpu"
-    results = function(*args, **kwargs)
-
-    def away(value: Any) -> Any:
-        if not isinstance(value, Tensor) or not (seen or goes_away):
-            return value
-        if value.dtype == torch.float64:
-            raise TypeError(MESSAGE)
-        return Away(value) if goes_away else value
-
-    return tree_map(away, results)
+@pytest.mark.parametrize("name", USES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_gives_what_it_gives_on_the_cpu(tmp_path, name: str, kind: str) -> None:
+    expected = USES[name](torch.device("cpu"), tmp_path / "cpu")
+    with played_device(kind) as device:
+        found = USES[name](device, tmp_path / kind)
+    assert_equal(found, expected)
 
 
-def moved(model: nn.Module) -> nn.Module:
-    """A model whose weights are on the device."""
-    for module in model.modules():
-        for name, weight in module._parameters.items():
-            if weight is not None:
-                module._parameters[name] = nn.Parameter(Away(weight.detach()), requires_grad=False)
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                module._buffers[name] = Away(buffer)
-    return model
-
-
-@pytest.fixture(autouse=True)
-def no_inference_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tensors with a class of their own cannot be made in it."""
-    monkeypatch.setattr(torch, "inference_mode", torch.no_grad)
-
-
-def make_gpt() -> GPT:
-    model = GPT(SHAPE).eval()
-    generator = torch.Generator().manual_seed(1)
-    for weight in model.parameters():
-        weight.data.normal_(0.0, 0.3, generator=generator)
-    return model
-
-
-def make_reward() -> RewardModel:
-    return RewardModel.from_body(make_gpt(), generator=3).eval()
-
-
-def ids_of_text() -> Tensor:
-    return torch.randint(0, SHAPE.vocab_size, (3, 9), generator=torch.Generator().manual_seed(2))
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_run_that_was_cut_off_goes_on_bit_for_bit(tmp_path, precision: str) -> None:
+    with played_device("cuda"):
+        runtime = choose_runtime(precision=precision, compile=False)
+        expected = adapter_weights(runtime, tmp_path / "whole")
+        with pytest.raises(CutOffError):
+            adapter_weights(runtime, tmp_path / "cut", cut_at=5)
+        found = adapter_weights(runtime, tmp_path / "cut")
+    assert any(weight.any() for name, weight in found.items() if "lora_B" in name)
+    torch.testing.assert_close(found, expected, atol=0, rtol=0)
 
 
 def loss_of_documents(model: GPT) -> list[float]:
-    end = TOKENIZER.end_of_text_id
+    end = tokenizer().end_of_text_id
     found = document_loss(model, whole_documents([[1, 2, 3], [4] * 60], end, 48, tokens_per_batch=60), end)
     return [found.nats, found.end_nats]
 
 
-def scores_of_comparisons(model: RewardModel) -> list[list[float]]:
-    chat = PROMPTS[0]
-    return score_comparisons(model, TOKENIZER, [Comparison(tuple(chat), ("yes", "no, not at all"), (0, 1))])
-
-
-CALLS = {
-    "logits": (make_gpt, lambda model: model(ids_of_text().to(model.head_weight.device)).tolist()),
-    "losses": (
-        make_gpt,
-        lambda model: next_token_loss(
-            model, *[ids_of_text().to(model.head_weight.device)] * 2, reduction="none"
-        ).tolist(),
-    ),
-    "attention": (
-        make_gpt,
-        lambda model: attention_weights(model, ids_of_text().to(model.head_weight.device)).tolist(),
-    ),
-    "greedy": (make_gpt, lambda model: generate(model, [[1, 2, 3], [4], [5] * 9], 7, temperature=0)),
-    "sampled": (make_gpt, lambda model: generate(model, [[1, 2, 3], [4], [5] * 9], 7, top_k=9, top_p=0.9)),
-    "log_probs": (make_gpt, lambda model: answer_log_probs(model, TOKENIZER, PROMPTS, ANSWERS)),
-    "rewards": (make_reward, lambda model: answer_rewards(model, TOKENIZER, PROMPTS, ANSWERS)),
-    "documents": (make_gpt, loss_of_documents),
-    "comparisons": (make_reward, scores_of_comparisons),
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-@torch.no_grad()
-def test_a_model_on_the_device_gives_what_it_gives_on_the_cpu(name: str) -> None:
-    make, call = CALLS[name]
-    expected = call(make())
-    model = moved(make())
-    with played_device():
-        found = call(model)
-    # The norm has another formula off the CPU, so numbers may differ by a few roundings of float32.
-    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), atol=2e-5, rtol=2e-5)
+def test_the_loss_of_documents_on_the_device() -> None:
+    expected = loss_of_documents(make_gpt())
+    with played_device("mps") as device:
+        assert_equal(loss_of_documents(make_gpt().to(device)), expected)
 
 
 @torch.no_grad()
@@ -210,8 +100,8 @@ def test_the_losses_of_a_policy_on_the_device() -> None:
     }
     for name, call in calls.items():
         expected = call(a, b, c, d, mask)
-        with played_device():
-            found = call(*(tensor.to(DEVICE) for tensor in (a, b, c, d, mask)))
+        with played_device("mps") as device:
+            found = call(*(tensor.to(device) for tensor in (a, b, c, d, mask)))
         assert isinstance(found, Away), name
         torch.testing.assert_close(found.held, expected, msg=name)
 
@@ -227,8 +117,53 @@ def test_the_losses_of_a_policy_on_the_device() -> None:
     ],
     ids=["cast", "cast on the way", "sum", "made", "moved"],
 )
-def test_the_played_device_refuses_float64(make: Callable[[Tensor], Tensor]) -> None:
-    with played_device(), pytest.raises(TypeError, match="doesn't support float64"):
-        make(torch.zeros(2).to(DEVICE))
-    with played_device():
-        assert torch.zeros(2).to(DEVICE).cpu().double().dtype == torch.float64
+def test_the_played_mps_refuses_float64(make: Callable[[Tensor], Tensor]) -> None:
+    with played_device("mps") as device, pytest.raises(TypeError, match="doesn't support float64"):
+        make(torch.zeros(2).to(device))
+    with played_device("mps") as device:
+        assert torch.zeros(2).to(device).cpu().double().dtype == torch.float64
+    with played_device("cuda") as device:
+        assert make(torch.zeros(2).to(device)).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda x: x + torch.ones(2), "on the same device"),
+        (lambda x: torch.ones(2).add_(x), "on the same device"),
+        (lambda x: torch.zeros(()).add_(x.sum()), "on the same device"),
+        (lambda x: x @ torch.ones(2), "on the same device"),
+        (lambda x: torch.ones(2)[x.long()], "on the same device"),
+        (lambda x: torch.where(x > 0, x, torch.ones(2)), "on the same device"),
+        (lambda x: torch._foreach_mul([x], torch.tensor(2.0)), "on the same device"),
+        (lambda x: x.numpy(), "can't convert .* device type tensor to numpy"),
+        (lambda x: np.asarray(x), "can't convert .* device type tensor to numpy"),
+        (lambda x: x.normal_(generator=torch.Generator()), "device type for generator"),
+        (lambda x: torch.rand(2, generator=torch.Generator(), device=x.device), "device type for generator"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_played_device_refuses_what_a_gpu_refuses(
+    kind: str, use: Callable[..., Any], message: str
+) -> None:
+    with played_device(kind) as device, pytest.raises((RuntimeError, TypeError), match=message):
+        use(torch.zeros(2).to(device))
+
+
+def test_the_played_device_does_what_a_gpu_does() -> None:
+    with played_device("cuda") as device:
+        x = torch.arange(4.0).to(device)
+        assert x.is_cuda and x.device == device and x.to(device) is x
+        assert isinstance(x * torch.tensor(2.0), Away) and (x * torch.tensor(2.0)).tolist() == [0, 2, 4, 6]
+        assert x[torch.tensor([1, 3])].tolist() == x[[1, 3]].tolist() == [1, 3]
+        assert type(x.cpu()) is Tensor and x.cpu().numpy().tolist() == [0, 1, 2, 3]
+        x[[0]] = 7
+        assert x.tolist() == [7, 1, 2, 3]
+        with torch.autocast("cuda", dtype=torch.float16):
+            assert (x[None] @ x[:, None]).dtype == torch.float16
+        drawn = [torch.rand(3, device=device).tolist() for _ in range(2)]
+        before = torch.cuda.get_rng_state(device)
+        torch.cuda.manual_seed_all(1)
+        other = torch.rand(3, device=device).tolist()
+        torch.cuda.set_rng_state(before, device)
+        assert len({*map(tuple, drawn), tuple(other), tuple(torch.rand(3, device=device).tolist())}) == 4
