@@ -38,6 +38,7 @@ def assert_equal(found: Any, expected: Any) -> None:
             assert one == other
 
 
+@pytest.mark.filterwarnings("error")  # a user would see them
 @pytest.mark.parametrize("name", STAGES)
 @pytest.mark.parametrize(("kind", "precision"), [("cuda", "fp16"), ("mps", "fp32")])
 def test_a_stage_comes_to_the_figures_of_the_cpu(tmp_path, name: str, kind: str, precision: str) -> None:
