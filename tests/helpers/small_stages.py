@@ -159,10 +159,12 @@ class _Rows:
         return Batch(ids, ids.roll(-1, dims=1), torch.arange(17).expand(4, 17) // 7)
 
 
-def adapter_weights(runtime: Runtime, folder: Path, cut_at: int | None = None) -> dict[str, Tensor]:
+def adapter_weights(
+    runtime: Runtime, folder: Path, cut_at: int | None = None, seed: int = 0
+) -> dict[str, Tensor]:
     """The weights of an adapter after six steps with dropout, and a checkpoint after every second."""
     model = apply_lora(make_gpt(), LoRAConfig(rank=3, alpha=6, dropout=0.3))
-    config = FitConfig(steps=6, optimizer="adamw", checkpoint_every=2)
+    config = FitConfig(steps=6, optimizer="adamw", checkpoint_every=2, seed=seed)
     fit(model, _Rows(cut_at), config, directory=folder, runtime=runtime, progress=False)
     return {name: weight.cpu() for name, weight in lora_state_dict(model).items()}
 
