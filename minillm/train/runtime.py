@@ -137,8 +137,19 @@ def _choose_device(name: str, local_rank: int) -> torch.device:
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", local_rank)
     if device.type == "cuda":
+        _check_number(device)
         torch.cuda.set_device(device)
     return device
+
+
+def _check_number(device: torch.device) -> None:
+    """Refuse a CUDA device that would be one too many."""
+    here = torch.cuda.device_count()
+    if device.index >= here:
+        raise ValueError(
+            f"device is {str(device)!r}, but this machine has {here} CUDA device{'s' if here > 1 else ''}, counted "
+            f"from 0; choose one of these, and under torchrun start at most {here} processes"
+        )
 
 
 def _best_precision(device: torch.device) -> tuple[str, str]:

@@ -101,6 +101,17 @@ def test_a_missing_device_is_refused():
         choose_runtime("cuda")
 
 
+def test_a_device_number_beyond_the_last_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: pytest.fail(f"{device} was used"))
+    with pytest.raises(ValueError, match="device is 'cuda:2', but this machine has 2 CUDA devices"):
+        choose_runtime("cuda:2")
+    monkeypatch.setenv("LOCAL_RANK", "3")  # by torchrun
+    with pytest.raises(ValueError, match="cuda:3.*at most 2 processes"):
+        choose_runtime()
+
+
 def test_threads_come_from_the_environment_or_the_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert choose_runtime("cpu").threads == 3 == torch.get_num_threads()
