@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from minillm.train.runtime import has_cpp_compiler, map_tensors
+from minillm.train.runtime import Runtime, has_cpp_compiler, map_tensors
 from minillm.train.step import Loss, TrainStep
 
-__all__ = ["compiled_loss"]
+__all__ = ["compiled_loss", "sums_in_order"]
 
 _log = logging.getLogger("minillm")
 
@@ -42,6 +44,24 @@ def compiled_loss(update: TrainStep, batch: Any, steps: int) -> Loss:
         _log.warning("torch.compile failed (%s): going on without it, only slower", reason)
         return update.loss
     return compiled
+
+
+@contextmanager
+def sums_in_order(runtime: Runtime) -> Iterator[None]:
+    """While it lasts, compiled code on a CPU adds in the same order in every run, as plain torch does.
+
+    Otherwise threads add the gradients of a token's vector, of the embedding, whenever they come to them.
+    """
+    on = torch.are_deterministic_algorithms_enabled()
+    if on or not runtime.compile or runtime.device.type != "cpu":
+        yield
+        return
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(on, warn_only=warn_only)
 
 
 def _wanted(update: TrainStep, batch: Any, steps: int) -> bool:

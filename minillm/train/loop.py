@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from minillm.train.compiling import sums_in_order
 from minillm.train.config import FitConfig
 from minillm.train.interrupt import TrainingInterrupted, stop_signal
 from minillm.train.log import Progress
@@ -79,6 +80,7 @@ def fit(
     broadcast_weights(model, runtime.world_size)
     with (
         isolated_randomness(config.seed + runtime.rank, runtime.device),
+        sums_in_order(runtime),
         _ahead(batches, runtime) as source,
     ):
         run = TrainingRun(model, source, config, loss, validate, directory, runtime)
