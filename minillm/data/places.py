@@ -11,6 +11,7 @@ import glob
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,17 @@ def is_folder(source: str) -> bool:
 
 
 def named_files(source: str) -> list[Path]:
-    """The files, of any kind, that a user means by the name of a file, a folder or a pattern; perhaps none."""
+    """The files, of any kind, that a user means by the name of a file, a folder or a pattern; perhaps none.
+
+    They are in the same order on every system.
+    """
     if not source.strip():
         return []
     path = _path(source)
     if path.is_dir():
-        return sorted(_data_files(path))
+        return sorted(_data_files(path), key=_in_order)
     found = [path] if path.exists() else map(Path, glob.glob(str(path), recursive=True))
-    return sorted(path for path in found if path.is_file())
+    return sorted((path for path in found if path.is_file()), key=_in_order)
 
 
 def find_files(source: str, suffixes: Sequence[str], what: str, hint: str) -> tuple[Path, ...]:
@@ -75,6 +79,11 @@ def find_files(source: str, suffixes: Sequence[str], what: str, hint: str) -> tu
             f"{what} {source!r}: no {suffixes[0]} file is there; give a file, folder or pattern of files {hint}"
         )
     return paths
+
+
+def _in_order(path: Path) -> tuple[list[str], Path]:
+    """What files are sorted by: their names, with composed letters, in which a Mac may not list them."""
+    return [unicodedata.normalize("NFC", part) for part in path.parts], path
 
 
 def _path(source: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import venv
 from pathlib import Path
 
@@ -149,3 +150,20 @@ def test_an_empty_name_is_nothing_and_a_tilde_is_ones_home(tmp_path, monkeypatch
     assert named_files("~nobody-of-this-name/x.txt") == []
     with pytest.raises(ValueError, match="no .txt file is there"):
         find_files("", [".txt"], "corpus", "")
+
+
+def test_files_are_in_the_same_order_on_every_system(tmp_path, monkeypatch):
+    """The order of a corpus decides the keys of its stages. Windows compares paths without their case."""
+    names = ["Ab/z.txt", "B.txt", "a/C.txt", "a/b.txt", "a.txt"]
+    put(tmp_path, *names)
+    assert found(tmp_path) == names
+    monkeypatch.setattr(type(tmp_path), "__lt__", lambda one, other: str(one).lower() < str(other).lower())
+    pattern = named_files(f"{tmp_path}/**/*.txt")
+    assert found(tmp_path) == [path.relative_to(tmp_path).as_posix() for path in pattern] == names
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_the_order_is_that_of_composed_letters(tmp_path, form):
+    """A Mac may list the letter é as two characters, of which the first is an e."""
+    put(tmp_path, "f.txt", unicodedata.normalize(form, "é.txt"))
+    assert [unicodedata.normalize("NFC", name) for name in found(tmp_path)] == ["f.txt", "é.txt"]
