@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import os
 import sys
 import unicodedata
 from abc import ABC, abstractmethod
@@ -20,6 +21,9 @@ from minillm.text.chat import BEFORE_CONTENT, answer_text, render_chat, stop_ids
 from minillm.text.tokenizer import Tokenizer
 
 __all__ = ["ChatSession", "TextSession", "open_session", "printable", "show", "talk"]
+
+
+_END_KEY = "Ctrl-Z and Enter" if os.name == "nt" else "Ctrl-D"  # ends the input of a terminal
 
 
 class Session(ABC):
@@ -113,7 +117,7 @@ class TextSession(Session):
 
     default_temperature = 0.8
     welcome = f"""This is a base model: it continues a text, it does not answer. The assistant: minillm chat sft.
-Begin a text; an empty line lets the model go on; Ctrl-C stops it, Ctrl-D ends.
+Begin a text; an empty line lets the model go on; Ctrl-C stops it, {_END_KEY} ends.
 Commands: {Session.commands}"""
     repeats_input = True
 
@@ -155,7 +159,7 @@ class ChatSession(Session):
     default_temperature = 0.3  # facts want the likeliest words, and a small model's second choices are poor
     commands = f"/system TEXT, {Session.commands}"
     welcome = f"""This is a small assistant: it knows little beyond its training texts, and it can be wrong.
-Write a message; Ctrl-C stops the answer, Ctrl-D ends.
+Write a message; Ctrl-C stops the answer, {_END_KEY} ends.
 Commands: {commands}"""
     system: str | None = None  # what the assistant is told before all messages
 
@@ -250,7 +254,7 @@ def talk(session: Session, max_new_tokens: int) -> None:
             print(file=sys.stderr)
             return
         except KeyboardInterrupt:  # one that came too late for the answer must not end the program
-            print("\n[Ctrl-D ends]", file=sys.stderr)
+            print(f"\n[{_END_KEY} ends]", file=sys.stderr)
             continue
         if line.strip() == "/quit":
             return

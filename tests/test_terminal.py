@@ -158,7 +158,7 @@ def test_ctrl_c_stops_the_writing_and_at_the_prompt_only_tells_how_to_end(text, 
     talk(text, 20)
     out, err = capsys.readouterr()
     assert out == "A henx ran.\n"
-    assert err.index("[stopped]") < err.index("[Ctrl-D ends]") < err.index("[end of text]")
+    assert err.index("[stopped]") < err.index(f"[{terminal._END_KEY} ends]") < err.index("[end of text]")
 
 
 def test_control_characters_do_not_reach_the_terminal(text, chat, script, capsys):
@@ -354,7 +354,7 @@ def test_talking_in_turns(chat, script, type_in, capsys):
     talk(chat, 20)
     out, err = capsys.readouterr()
     assert out == "Ada.\nA baker.\ny\n"  # the answers and nothing else
-    assert err.startswith("This is a small assistant") and err.count("Ctrl-D ends.") == 2
+    assert err.startswith("This is a small assistant") and err.count(f"{terminal._END_KEY} ends.") == 2
     assert stream.prompts[1:] == [
         prompt_of("Who?", "Ada.", "What?", system="Be kind."),
         prompt_of("x", system="Be kind."),
