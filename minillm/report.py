@@ -76,7 +76,7 @@ def _duration(seconds: float) -> str:
 def short_path(path: str | Path) -> str:
     """The path from the current folder where it is below it."""
     path = Path(path)
-    here = Path.cwd()
+    here = Path.cwd().resolve()  # on Windows it may be told in short names
     return str(path.resolve().relative_to(here)) if path.resolve().is_relative_to(here) else str(path)
 
 
