@@ -27,7 +27,9 @@ __all__ = [
     "typed_text",
 ]
 
-TERMINATIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+TERMINATIONS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
 _MARKS = {  # the longer mark first: that of UTF-32 begins like that of UTF-16
     b"\xff\xfe\x00\x00": "utf-32",
     b"\x00\x00\xfe\xff": "utf-32",
@@ -38,7 +40,7 @@ _MARKS = {  # the longer mark first: that of UTF-32 begins like that of UTF-16
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP outside a training loop.
+    """SIGTERM, SIGHUP or, on Windows, Ctrl-Break outside a training loop.
 
     Attributes:
         signum: the signal's number.
@@ -171,7 +173,7 @@ def typed_text(text: str, what: str) -> str:
 
 @contextmanager
 def termination_heard() -> Iterator[None]:
-    """Turn the first SIGTERM or SIGHUP into `Terminated`, so that files are closed and locks given back.
+    """Turn the first of the signals `TERMINATIONS` into `Terminated`, so that files are closed and locks given back.
 
     A second one ends the process at once. A signal that is ignored, as SIGHUP under nohup, stays so. Nothing changes
     outside the main thread, nor where several processes train together, whom their launcher ends.

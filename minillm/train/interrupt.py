@@ -44,12 +44,12 @@ class StopRequest:
 
 @contextmanager
 def stop_signal(active: bool, kept: Callable[[], str] | None = None) -> Iterator[StopRequest]:
-    """A request that the first Ctrl-C, SIGTERM or SIGHUP sets; the second one stops at once.
+    """A request that the first Ctrl-C, SIGTERM, SIGHUP or Ctrl-Break sets; the second one stops at once.
 
     Args:
         active: False leaves signals as they are, which is needed where several processes must stop together.
-            Nothing is changed outside the main thread either, where Python delivers no signals. A SIGTERM or SIGHUP
-            that is ignored, or that the surrounding program handles itself, is left alone.
+            Nothing is changed outside the main thread either, where Python delivers no signals. Another signal
+            than Ctrl-C that is ignored, or that the surrounding program handles itself, is left alone.
         kept: says what is left of the training when it stops at once.
     """
     stop = StopRequest()
