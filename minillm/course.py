@@ -22,7 +22,7 @@ from minillm import checks
 from minillm.artifact import SUMMARY, Artifact, examined_again, write_artifact
 from minillm.data.source import Source
 from minillm.evaluate import examination_fingerprint
-from minillm.files import locked, remove, sha256_bytes, user_path
+from minillm.files import can_write, discard, locked, sha256_bytes, user_path
 from minillm.keys import deciding, measuring, stops_early
 from minillm.overrides import stage_settings, with_overrides
 from minillm.presets import PRESETS, SOURCES, Preset, choose_preset
@@ -281,7 +281,7 @@ class Course:
         job = self._job(name, {parent: self._made(parent) for parent in entry.parents})
         if not job.runtime.is_main:
             return
-        if not os.access(folder, os.W_OK):
+        if not can_write(folder):
             _log.warning("%s: the figures are of an earlier examination; %s cannot be written", name, folder)
             return
         with self._alone(folder):
@@ -333,7 +333,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 def _remove_leftovers(folder: Path) -> None:
     for unfinished in list(folder.rglob(".*.tmp")):
-        remove(unfinished)
+        discard(unfinished)
     for checkpoints in list(folder.rglob(CHECKPOINT_FOLDER)):
         Checkpoints(checkpoints).delete()
 

@@ -3,6 +3,9 @@
 A write goes to a temporary file in the same folder, is flushed to the disk, and then takes the final name in
 one step. Whoever opens the final name finds either the old content or all of the new, also after a power cut.
 Text is stored as UTF-8; a lone surrogate, as in a file's name that is not UTF-8, is written as an escape.
+
+Windows neither replaces nor deletes a file that any program has open, such as a virus scanner for a moment. So all
+that is done to files here is tried for some seconds there, and what is of no more use is deleted another time.
 """
 
 from __future__ import annotations
@@ -13,21 +16,24 @@ import json
 import logging
 import os
 import re
-import tempfile
-import threading
+import secrets
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 __all__ = [
     "append_text",
+    "can_write",
     "check_name",
+    "discard",
     "locked",
     "read_json",
     "remove",
+    "replace",
     "sha256_bytes",
     "sha256_file",
     "user_path",
@@ -35,13 +41,15 @@ __all__ = [
     "write_json",
 ]
 
+Result = TypeVar("Result")
+_WINDOWS = os.name == "nt"
+_PAUSES = [0.01 * 2**n for n in range(8)]  # seconds between the tries of `_patiently`, 2.6 in all
 _CHUNK_BYTES = 1 << 20
 _NAME_CHARACTERS = 40  # of a file in the name of its temporary one: with 4 bytes each it still fits 255
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _DEVICE = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])")
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 _log = logging.getLogger("minillm")
-_one_at_a_time = threading.Lock()
 
 
 def write_atomic(path: str | Path, content: bytes | bytearray | memoryview | str) -> Path:
@@ -63,19 +71,16 @@ def write_atomic(path: str | Path, content: bytes | bytearray | memoryview | str
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.name[:_NAME_CHARACTERS]}."
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        temporary = _temporary(path)
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; artifacts are ordinary ones
-        os.replace(temporary, path)
+        replace(temporary, path)
         _flush_folder(path.parent)
     except BaseException as error:
         if temporary is not None:
-            remove(temporary)
+            discard(temporary)
         if isinstance(error, OSError):
             raise _explained(error, path) from error
         raise
@@ -87,7 +92,9 @@ def append_text(path: str | Path, text: str) -> None:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with _patiently(
+            lambda: open(path, "a", encoding="utf-8", errors="backslashreplace", newline="\n")
+        ) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -109,7 +116,7 @@ def read_json(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(_patiently(lambda: path.read_text(encoding="utf-8")))
     except (
         ValueError,
         RecursionError,
@@ -139,7 +146,33 @@ def sha256_bytes(content: bytes) -> str:
 
 def remove(path: str | Path) -> None:
     """Delete a file; one that does not exist is no error."""
-    Path(path).unlink(missing_ok=True)
+    _patiently(lambda: Path(path).unlink(missing_ok=True))
+
+
+def discard(path: str | Path) -> None:
+    """Delete a file that is of no more use, where that is possible; who finds it later may try again."""
+    with suppress(OSError):
+        remove(path)
+
+
+def replace(source: str | Path, target: str | Path) -> None:
+    """Give a file another name in the same file system, in place of the file that has it.
+
+    Raises:
+        OSError: the file or its older twin is open in another program, or the folder cannot be written.
+    """
+    _patiently(lambda: os.replace(source, target))
+
+
+def can_write(folder: str | Path) -> bool:
+    """Whether files can be made in a folder: tried out, as Windows does not tell."""
+    probe = _temporary(Path(folder) / "probe")
+    try:
+        open(probe, "xb").close()
+    except OSError:
+        return False
+    discard(probe)
+    return True
 
 
 def check_name(what: str, value: object) -> None:
@@ -221,6 +254,8 @@ def _explained(error: OSError, path: Path) -> OSError:
     """The same kind of error with a message that a reader can act on."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason = "no space left on the disk; free some space and run again"
+    elif _WINDOWS and isinstance(error, PermissionError) and path.is_file():
+        reason = "another program has the file open, or it is read-only; close that program and run again"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason = "the folder cannot be written; choose another one or change its permissions"
     else:
@@ -228,17 +263,24 @@ def _explained(error: OSError, path: Path) -> OSError:
     return OSError(error.errno, f"cannot write {path}: {reason}")
 
 
-def _umask() -> int:
-    """The process's file mode mask; reading it means setting it for a moment."""
-    with _one_at_a_time:  # two threads that set and reset it could leave it changed
-        mask = os.umask(0o022)
-        os.umask(mask)
-    return mask
+def _patiently(do: Callable[[], Result]) -> Result:
+    """Do it; on Windows several times, where a program holds the file."""
+    for pause in _PAUSES if _WINDOWS else ():
+        try:
+            return do()
+        except PermissionError:
+            time.sleep(pause)
+    return do()
+
+
+def _temporary(path: Path) -> Path:
+    """A name that no file has, for the unfinished content of a file."""
+    return path.with_name(f".{path.name[:_NAME_CHARACTERS]}.{secrets.token_hex(4)}.tmp")
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush a folder's list of names to the disk, so that a name survives a power cut (POSIX systems only)."""
-    if os.name != "posix":
+    """Flush a folder's list of names to the disk, so that a name survives a power cut; Windows has no such thing."""
+    if _WINDOWS:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

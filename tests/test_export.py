@@ -462,6 +462,12 @@ def test_folders_that_are_in_use(runs, tmp_path):
     assert "holds other files; name a new folder, or add --force" in minillm("export", base, out)[2]
     assert "mine.txt is a file; name a folder" in minillm("export", base, mine)[2]
     assert "is the folder of the trained stage itself" in minillm("export", base, base, "--force")[2]
+    (tmp_path / "other name").symlink_to(base)
+    with pytest.MonkeyPatch.context() as patch:  # a Mac knows a folder in any case and resolves no such names
+        patch.setattr(type(base), "resolve", lambda path, strict=False: path)
+        message = minillm("export", base, tmp_path / "other name", "--force")[2]
+    assert "is the folder of the trained stage itself" in message
+    (tmp_path / "other name").unlink()
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
     assert minillm("export", runs / "smoke" / "sft-0123", out, "--force")[0] == 0
     assert (out / "chat_template.jinja").is_file()

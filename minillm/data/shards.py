@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from minillm.data.batches import TokenDocuments
-from minillm.files import locked, read_json, remove, sha256_bytes, sha256_file, write_atomic, write_json
+from minillm.files import discard, locked, read_json, sha256_bytes, sha256_file, write_atomic, write_json
 from minillm.progress import progress_bar
 from minillm.text.chunks import text_batches
 from minillm.text.tokenizer import Tokenizer
@@ -107,6 +107,7 @@ def write_shards(
         good = _good_shards(folder)
         if _complete(folder, good, tokenizer):
             return
+        _mapped.cache_clear()  # Windows replaces no file that is mapped
         try:
             facts = list(_written(texts, tokenizer, folder, workers, block_characters, good, progress))
         except KeyboardInterrupt as stop:
@@ -125,7 +126,7 @@ def write_shards(
         }
         write_json(folder / INDEX, index)
         for path in folder.glob(".*.tmp"):  # what a killed process left
-            remove(path)
+            discard(path)
 
 
 def open_shards(folder: str | Path, end_of_text_id: int) -> TokenDocuments:

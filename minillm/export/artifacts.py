@@ -6,14 +6,13 @@ a later export can replace them, and nothing else.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 from minillm.artifact import CARD, RECEIPT, Artifact
 from minillm.export.cards import export_card
 from minillm.export.formats import export_hf, export_onnx, write_tokenizer
-from minillm.files import read_json, remove, write_atomic, write_json
+from minillm.files import discard, read_json, replace, write_atomic, write_json
 from minillm.model.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from minillm.model.gpt import GPT
 
@@ -53,7 +52,7 @@ def export_artifact(
             _write(_adapted(artifact), "hf", Path(made) / BASE)
         names = _move(Path(made), directory)
     for name in sorted(older - set(names)):
-        remove(directory / name)
+        discard(directory / name)
     receipt = {"stage": artifact.stage, "key": artifact.summary["key"], "to": to, "files": names}
     write_json(directory / RECEIPT, receipt)
     return [directory / name for name in names]
@@ -111,7 +110,7 @@ def _older_files(artifact: Artifact, directory: Path, force: bool) -> set[str]:
     """The files of an earlier export into a folder, which must not be in use for something else."""
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"{directory} is a file; name a folder")
-    if directory.resolve() == artifact.folder.resolve():
+    if directory.exists() and directory.samefile(artifact.folder):
         raise ValueError(f"{directory} is the folder of the trained stage itself; name another one")
     receipt = directory / RECEIPT
     if not receipt.is_file():
@@ -134,5 +133,5 @@ def _move(source: Path, target: Path) -> list[str]:
     names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(source / name, target / name)
+        replace(source / name, target / name)
     return names

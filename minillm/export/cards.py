@@ -53,7 +53,7 @@ from transformers import AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
 session = onnxruntime.InferenceSession(Path(folder) / "model.onnx")
-config = json.loads((Path(folder) / "config.json").read_text())
+config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
 shape = (1, config["num_key_value_heads"], 0, config["head_dim"])  # of the keys of no tokens
 past = [item.name for item in session.get_inputs() if item.name.startswith("past_key_values")]
 ids = np.array([tokenizer("<|endoftext|>One morning")["input_ids"]])

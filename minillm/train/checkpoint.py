@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from minillm.files import read_json, remove, sha256_bytes, sha256_file, write_atomic, write_json
+from minillm.files import discard, read_json, remove, sha256_bytes, sha256_file, write_atomic, write_json
 
 __all__ = [
     "Checkpoints",
@@ -46,7 +47,7 @@ class Checkpoints:
         self.folder = Path(folder)
 
     def save(self, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Write a checkpoint and delete all but the latest two.
+        """Write a checkpoint and delete all but the latest two; one that another program holds goes the next time.
 
         Args:
             step: optimizer steps done.
@@ -92,10 +93,10 @@ class Checkpoints:
         return sorted(int(path.stem.removeprefix("step-")) for path in self.folder.glob("step-*.json"))
 
     def delete(self) -> None:
-        """Delete all checkpoints, and the folder when nothing else is in it."""
+        """Delete all checkpoints that no program holds, and the folder when nothing else is in it."""
         for path in (*self.folder.glob("step-*.json"), *self.folder.glob("step-*.safetensors")):
-            remove(path)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            discard(path)
+        with suppress(OSError):  # something is in it, or a program is
             self.folder.rmdir()
 
     def _read(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -118,21 +119,24 @@ class Checkpoints:
         if sha256_file(path) != tensors_checksum:
             raise _DamagedError("its tensors do not match their checksum")
         try:
-            return safetensors.torch.load_file(path), content["state"]
+            tensors = safetensors.torch.load_file(
+                path
+            )  # parts of the file, which Windows keeps while they are used
+            return {name: tensor.clone() for name, tensor in tensors.items()}, content["state"]
         except (safetensors.SafetensorError, KeyError) as error:  # somebody has made up the checksums
             raise _DamagedError("it was not written by this package") from error
 
     def _delete(self, step: int) -> None:
-        remove(self._path(step).with_suffix(".json"))  # first, so that no pair is ever half there
-        remove(self._path(step))
+        discard(self._path(step).with_suffix(".json"))  # first, so that no pair is ever half there
+        discard(self._path(step))
 
     def _delete_unfinished(self) -> None:
         """Delete what a killed process left: temporary files, and tensors without their JSON file."""
         for path in self.folder.glob(".step-*.tmp"):
-            remove(path)
+            discard(path)
         for path in self.folder.glob("step-*.safetensors"):
             if not path.with_suffix(".json").exists():
-                remove(path)
+                discard(path)
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}.safetensors"
