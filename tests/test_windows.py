@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -310,3 +311,36 @@ def test_two_programs_at_once_train_once(tmp_path):
     assert figures[0]["val_loss"] == figures[1]["val_loss"]
     [folder] = tmp_path.glob("runs/smoke/base-*/")
     assert Artifact(folder).model.config.d_model == MODEL["d_model"]
+
+
+# Processes are spawned there, not forked
+
+
+def test_a_spawned_process_trains(tmp_path, runtime):
+    """What it is given, and what it gives back, is pickled."""
+    fable = tmp_path / "fable.txt"
+    fable.write_text("".join(TEXTS))
+    course = Course("smoke", tmp_path / "runs", runtime=runtime, progress=False, corpus=fable, **settings(2))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        artifact = pool.apply(Course.stage, (course, "base"))
+    assert artifact.folder == course.folder("base") and course.is_trained("base")
+    assert artifact.model.config.d_model == MODEL["d_model"]
+
+
+SCRIPT = """
+print("begun")
+from minillm import Course
+from minillm.train import choose_runtime
+runtime = choose_runtime("cpu", "fp32", threads=2, compile=False)
+print(Course("smoke", "runs", runtime=runtime, progress=False, corpus="fable.txt", **SETTINGS).stage("base").stage)
+"""
+
+
+def test_a_script_without_a_guard_is_run_once(tmp_path):
+    """A library that starts processes would run it again in each, where they are spawned."""
+    (tmp_path / "fable.txt").write_text("".join(TEXTS))
+    spawned = "import multiprocessing as m; m.set_start_method('spawn')"
+    (tmp_path / "script.py").write_text(spawned + SCRIPT.replace("SETTINGS", repr(settings(2))))
+    with under_rules("script.py", folder=tmp_path) as program:
+        out, error = program.communicate(timeout=120)
+    assert (program.returncode, out) == (0, "begun\nbase\n"), error
