@@ -1,4 +1,4 @@
-"""What tests of several folders share: marks for what systems lack, and processes that start quickly."""
+"""What tests of several folders share: marks for what systems lack, the CPU, and processes that start quickly."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ os.environ.update(environment)
 sys.argv = arguments
 runpy.run_path(arguments[0], run_name="__main__")
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def on_the_cpu() -> Iterator[None]:
+    """On a Mac too: numbers are compared, and the machines of a CI have MPS without memory for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if sys.platform == "darwin":
+            import torch
+
+            patch.setattr(torch.backends.mps, "is_available", lambda: False)
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

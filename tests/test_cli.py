@@ -36,7 +36,7 @@ TINY = [
         "model.d_ff=32",
     )
 ]
-MACHINE = ["--preset=smoke", "--precision=fp32", "--compile=no"]
+MACHINE = ["--preset=smoke", "--device=cpu", "--precision=fp32", "--compile=no"]
 SETTINGS = [*MACHINE, "--stages=tokenizer,base", *TINY]
 TEXT = "".join(f"{n} hens sat on {n % 7} eggs, and the fox went home.\n" for n in range(150))
 

@@ -216,7 +216,7 @@ def test_the_commands_work_where_the_encoding_is_ascii(place: Path) -> None:
     text.write_bytes("".join(f"{n} Hühner aßen 茶 und {n % 7} Eier.\n" for n in range(300)).encode())
     commands = [
         ["example", "海港 é"],
-        ["run", *TINY, "--precision=fp32", "--stages=base", "--corpus=故事 é.txt", "--out=运行", "--json"],
+        ["run", *TINY, "--device=cpu", "--stages=base", "--corpus=故事 é.txt", "--out=运行", "--json"],
         ["info", "--preset=smoke", "--out=运行"],
         ["eval", "base", "--out=运行", "-n", "1"],
         ["chat", "base", "--out=运行", "-p", "茶 é", "--max-tokens=4"],

@@ -224,7 +224,12 @@ def test_a_run_that_is_told_to_end_saves_and_says_what_is_kept(
     shape = {"vocab_size": 1000, "context_length": 32, "n_layer": 1, "d_model": 16, "d_ff": 32}
     settings = [f"base.model.{key}={value}" for key, value in shape.items()] + ["base.fit.steps=100000"]
     arguments = ["run", "--preset=smoke", "--stages=base", "--precision=fp32", "--compile=no"]
-    arguments += [f"--corpus={text}", f"--out={tmp_path}", *(f"--set={one}" for one in settings)]
+    arguments += [
+        "--device=cpu",
+        f"--corpus={text}",
+        f"--out={tmp_path}",
+        *(f"--set={one}" for one in settings),
+    ]
     program = start(PACKAGE / "__main__.py", *arguments)
     limit = time.monotonic() + 60
     while not list(tmp_path.rglob(waits_for)) and time.monotonic() < limit:

@@ -62,7 +62,9 @@ CELL = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell of the tests may ignore Ctrl-C
 from minillm import Course
-Course("smoke", {root!r}, progress=False, base={{"fit": {{"steps": 5000}}}}).stage("base")
+from minillm.train import choose_runtime
+runtime = choose_runtime("cpu")
+Course("smoke", {root!r}, runtime=runtime, progress=False, base={{"fit": {{"steps": 5000}}}}).stage("base")
 """
 
 
