@@ -21,6 +21,8 @@ from minillm.text.tokenizer import Tokenizer
 
 PYTHON = f"'{sys.executable}'"
 PACKAGE = Path(minillm.__file__).parent
+FULL_DEVICE = Path("/dev/full").exists()
+FULL = pytest.mark.skipif(not FULL_DEVICE, reason="no device here is always full, as Linux' is")
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -57,8 +59,13 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes
         (">&-", 0, ""),
         ("2>&-", 0, ""),
         ("<&- >&- 2>&-", 0, ""),
-        ("2>/dev/full", 0, ""),
-        (">/dev/full", 2, "minillm: standard output cannot be written: No space left on device;"),
+        pytest.param("2>/dev/full", 0, "", marks=FULL),
+        pytest.param(
+            ">/dev/full",
+            2,
+            "minillm: standard output cannot be written: No space left on device;",
+            marks=FULL,
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["example DIR", "--version"])
@@ -90,7 +97,7 @@ def test_a_reader_that_leaves_ends_nothing(base):
 
 @pytest.mark.posix
 def test_an_error_without_anybody_to_tell_keeps_its_status():
-    for nowhere in ("2>&-", "2>/dev/full"):
+    for nowhere in ("2>&-", "2>/dev/full") if FULL_DEVICE else ("2>&-",):
         done = shell(f"MINILLM example /dev/null {nowhere}")
         assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")
 
