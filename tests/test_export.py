@@ -337,7 +337,7 @@ def minillm(*arguments: object) -> tuple[int, list[str], str]:
         raise result.exception
     told = [line for line in result.stderr.splitlines() if line.startswith("minillm: ")]
     assert len(told) == (result.exit_code == 2) and "Traceback" not in result.stderr
-    return result.exit_code, result.stdout.split(), "".join(told)
+    return result.exit_code, result.stdout.splitlines(), "".join(told)
 
 
 def card_of(folder: Path) -> tuple[dict, str, str]:
@@ -415,7 +415,8 @@ def test_an_adapter_comes_with_its_base(runs, adapted, tokenizer, tmp_path, monk
     peft = pytest.importorskip("peft")
     monkeypatch.chdir(tmp_path)
     status, lines, _ = minillm("export", "lora", "out", "--to", "peft", "--out", runs)
-    assert status == 0 and {"out/adapter_model.safetensors", "out/base/model.safetensors"} <= {*lines}
+    written = {path.as_posix() for path in map(Path, lines)}
+    assert status == 0 and {"out/adapter_model.safetensors", "out/base/model.safetensors"} <= written
     ids = torch.tensor([tokenizer.encode("Ada and Otto went to the mill.")])
     loaded = peft.AutoPeftModelForCausalLM.from_pretrained("out").eval()
     with torch.no_grad():
