@@ -74,7 +74,7 @@ def complaints_and_inventory(tmp_path_factory: pytest.TempPathFactory) -> tuple[
         [sys.executable, "-m", "sphinx", "-b", "html", *settings, str(root), str(root / "html")],
         capture_output=True,
         encoding="utf-8",
-        env=os.environ | {"PYTHONPATH": str(ROOT / "tools"), "NO_COLOR": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tools"), "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
     )
     assert run.returncode == 0, run.stderr
     with (root / "html" / "objects.inv").open("rb") as file:
@@ -163,7 +163,10 @@ def run_writer(root: Path) -> list[Path]:
     program = (
         "import sys, pathlib, api_pages; print(*api_pages.write_pages(pathlib.Path(sys.argv[1])), sep='\\n')"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(ROOT / "tools")])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(root), str(ROOT / "tools")]),
+        "PYTHONIOENCODING": "utf-8",  # of the paths that it prints
+    }
     command = [sys.executable, "-c", program, str(root)]
     run = subprocess.run(
         command, capture_output=True, encoding="utf-8", check=True, env=environment, cwd=root
