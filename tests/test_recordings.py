@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from dataclasses import replace
@@ -32,7 +33,9 @@ CURVES = {
 
 
 def test_a_recording_that_is_not_there_is_told():
-    with pytest.raises(ValueError, match="no recording 'pp'; choose one of lora, ppo"):
+    with pytest.raises(
+        ValueError, match="no recording 'pp'; choose one of annotators, lora, ppo, small_runs"
+    ):
         recording("pp")
 
 
@@ -88,3 +91,29 @@ def test_the_recorded_adapters_are_those_that_the_tool_makes():
     }
     recorded = {name: run["changes"] for name, run in LORA_RUNS.items()}
     assert recorded == json.loads(json.dumps(made)), "make recordings"
+
+
+SMALL_RUNS = recording("small_runs")["runs"]
+
+
+@pytest.mark.parametrize("label", SMALL_RUNS)
+def test_a_small_run_is_whole(label):
+    """Its label is the call of chapter 04 that would make it; the curves have every step of it."""
+    called = re.fullmatch(r"(\(.*?\)) (\{.*?\}) GPTConfig\(.*\)", label)
+    (_, steps), settings = map(ast.literal_eval, called.groups())
+    run = SMALL_RUNS[label]
+    assert settings["seed"] in (1, 2), "the chapter makes seed 0 itself"
+    assert 0 < run["val_loss"] < 7
+    if every := settings.get("validate_every"):
+        losses = [line["step"] for line in run["history"] if "loss" in line]
+        exams = [line["step"] for line in run["history"] if "val_loss" in line]
+        assert losses == list(range(1, steps + 1)) and exams == list(range(every, steps + 1, every))
+        assert 0 <= run["recited"] <= 1
+        assert run["history"][-1]["val_loss"] == run["val_loss"]
+
+
+def test_the_annotators_taught_the_presets_reward_model():
+    stored = recording("annotators")
+    assert stored["made_from"] == {"reward": Course("cpu").key("reward")}, "make recordings"
+    assert len(stored["runs"]) == 6
+    assert all(50 < percent < 100 for percent in stored["runs"].values())
