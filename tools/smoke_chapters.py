@@ -28,13 +28,18 @@ from repository import ROOT
 
 PRESET = "smoke"
 CELL_TIMEOUT = 120  # seconds
-# Put before a chapter's first cell: experiments of its own that train for long end after a few steps.
+# Put before a chapter's first cell: experiments of its own that train for long end after a few steps (twelve, which is
+# where chapter 04 first looks at its validation pages), and many tasks are fewer.
 SHORTER = """
 from dataclasses import replace as _replace
 from minillm.train.run import TrainingRun as _Run
 def _shorter(self, model, batches, config, *others, _begin=_Run.__init__):
-    _begin(self, model, batches, _replace(config, steps=min(config.steps, 24)), *others)
+    _begin(self, model, batches, _replace(config, steps=min(config.steps, 12)), *others)
 _Run.__init__ = _shorter
+from minillm.data.tasks import Tasks as _Tasks
+def _fewer(self, n, *others, _tasks=_Tasks.tasks):
+    return _tasks(self, min(n, 200), *others)
+_Tasks.tasks = _fewer
 """
 
 
