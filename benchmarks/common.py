@@ -19,7 +19,7 @@ from typing import Any
 
 from minillm.files import write_json
 
-__all__ = ["interleave", "machine", "row", "save_results", "versions"]
+__all__ = ["Row", "interleave", "machine", "print_rows", "row", "save_results", "versions"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -85,6 +85,13 @@ def row(
 
 def save_results(name: str, rows: Sequence[Row], packages: Sequence[str]) -> Path:
     """Print the rows as a table and write them to ``benchmarks/results/<name>.json``."""
+    print_rows(rows)
+    results = {"machine": machine(), "versions": versions(*packages), "rows": list(rows)}
+    return write_json(RESULTS / f"{name}.json", results)
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Print the rows as a table."""
     width = max(len(row["name"]) for row in rows)
     print(f"{'':{width}}  {'ours':>10}  {'theirs':>10}  {'ratio':>8}  {'aim':>6}  met")
     for entry in rows:
@@ -92,8 +99,6 @@ def save_results(name: str, rows: Sequence[Row], packages: Sequence[str]) -> Pat
         aim = "-" if entry["aim"] is None else f"{entry['aim']:g}"
         met = {None: "-", True: "yes", False: "NO"}[entry["met"]]
         print(f"{entry['name']:{width}}  {figures}  {aim:>6}  {met}")
-    results = {"machine": machine(), "versions": versions(*packages), "rows": list(rows)}
-    return write_json(RESULTS / f"{name}.json", results)
 
 
 def _short(value: float) -> float:
