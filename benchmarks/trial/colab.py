@@ -10,11 +10,13 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from minillm.course import Course
 from minillm.data.answers import answer_prompts
-from minillm.data.conversations import TaskConversations
+from minillm.data.conversations import TaskConversations, leaves_room
 from minillm.data.preferences import SampledPreferences
 from minillm.data.tasks import DOMAINS, PREFERENCE_SEED, Tasks
 from minillm.presets import PRESETS, Preset
@@ -129,12 +131,14 @@ def _sampling(trial: Trial, course: Course, whole: Preset) -> dict[str, Any]:
     artifact, source = course.stage("sft"), whole.preferences
     assert isinstance(source, SampledPreferences)
     n = 8 if trial.quick else _SAMPLED
-    prompts = [task.prompt for task in Tasks("train").tasks(n, PREFERENCE_SEED)]
+    room = partial(leaves_room, tokenizer=artifact.tokenizer, context_length=whole.context_length)
+    fitting = (task.prompt for task in Tasks("train").tasks(4 * n, PREFERENCE_SEED) if room(task.prompt))
+    prompts = list(islice(fitting, n))
     limit = 8 if trial.quick else source.max_new_tokens
     model = artifact.language_model.to(trial.device)
     answer_prompts(model, artifact.tokenizer, prompts[:4], limit, source.temperature)  # warm-up
     before = time.perf_counter()
     answer_prompts(model, artifact.tokenizer, prompts, limit, source.temperature)
-    each = (time.perf_counter() - before) / n
+    each = (time.perf_counter() - before) / len(prompts)
     all_of_them = (source.n_train + source.n_validation) * source.answers
     return {"answers_per_second": round(1 / each, 1), "whole_seconds": round(all_of_them * each, 1)}

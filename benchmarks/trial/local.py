@@ -7,7 +7,7 @@ import statistics
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,15 @@ _ANSWERS = 4  # to a prompt
 
 
 def local_corpus(text: Path | None, folder: Path, characters: int) -> Corpus:
-    """The user's text; else the sources of Python's own library, cut into pieces, and where these end the micro-world.
+    """The user's text; else, mixed, the micro-world and the sources of Python's own library, cut into pieces.
 
-    They are the one large text that every machine with this program has: of many words, as a vocabulary of
+    These are the one large text that every machine with this program has: of many words, as a vocabulary of
     50,000 tokens needs them.
     """
     if text is not None:
         return open_corpus(text)
     lines, left = [], characters
-    for document in _library_and_world():
+    for document in _mixed(_library(), _world()):
         lines.append(json.dumps({"text": document}))
         left -= len(document)
         if left < 0:
@@ -47,15 +47,28 @@ def local_corpus(text: Path | None, folder: Path, characters: int) -> Corpus:
     return open_corpus(write_atomic(folder / "local.jsonl", "\n".join(lines) + "\n"))
 
 
-def _library_and_world() -> Iterator[str]:
-    """Documents without end."""
+def _mixed(some: Iterator[str], others: Iterator[str]) -> Iterator[str]:
+    """About as many characters of each; where some end, others only."""
+    ahead = 0  # characters of some
+    for document in some:
+        yield document
+        ahead += len(document)
+        while ahead > 0:
+            yield (other := next(others))
+            ahead -= len(other)
+    yield from others
+
+
+def _library() -> Iterator[str]:
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
         if not {"site-packages", "dist-packages", "test", "tests", "idle_test"} & set(path.parts):
             yield from _pieces(path.read_text(encoding="utf-8", errors="ignore").replace("\0", ""))
-    start = 0
-    while True:
-        yield from (document.text for document in World().documents(1_000, TRAIN_SEED + start))
-        start += 1
+
+
+def _world() -> Iterator[str]:
+    """Documents without end."""
+    for more in count():
+        yield from (document.text for document in World().documents(1_000, TRAIN_SEED + more))
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ def run(trial: Trial) -> None:
     without_tests()
     preset, shape = PRESETS["gpu"], big_shape(trial.quick)
     micro = 1 if trial.quick else fitting_rows(shape, trial.device, preset.base.fit.micro_batch_rows or 32)
-    characters = 200_000 if trial.quick else 8_000_000
+    characters = 200_000 if trial.quick else 12_000_000
     corpus = local_corpus(trial.text, trial.scratch, characters)
     preset = replace(preset, corpus=corpus, base=replace(preset.base, model=shape, validation_tokens=4_096))
     first = Course(preset, trial.scratch, runtime=runtime(trial), progress=False)
