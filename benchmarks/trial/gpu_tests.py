@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -19,8 +21,11 @@ def run(trial: Trial) -> None:
     folder, report = ROOT / "tests" / "gpu", trial.scratch / "report.xml"
     if not folder.is_dir():
         raise Skipped("there is no folder tests/gpu")
+    if importlib.util.find_spec("pytest") is None:
+        raise Skipped("pytest is missing; pip install pytest")
     command = [sys.executable, "-m", "pytest", "-m", "gpu", str(folder), "-q", "-p", "no:cacheprovider"]
-    status = subprocess.run([*command, f"--junitxml={report}"], cwd=ROOT).returncode
+    there = {} if trial.quick else {"MINILLM_TEST_DEVICE": trial.device}  # else skipped where CUDA is not
+    status = subprocess.run([*command, f"--junitxml={report}"], cwd=ROOT, env=os.environ | there).returncode
     if status == _NONE_COLLECTED:
         raise Skipped("no test is marked gpu")
     if not report.is_file():

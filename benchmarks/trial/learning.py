@@ -106,7 +106,9 @@ def resume(trial: Trial) -> None:
     steps, folder = 16, trial.scratch / "killed"
     whole, again = (_train(best, steps) for _ in range(2))
     process = multiprocessing.get_context("spawn").Process(
-        target=_train_until_killed, args=(trial.device, best.precision, steps, str(folder))
+        target=_train_until_killed,
+        args=(trial.device, best.precision, steps, str(folder)),
+        daemon=True,  # it ends with this process, should it outlive it
     )
     process.start()
     process.join(max(1.0, trial.left()))

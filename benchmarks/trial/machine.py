@@ -30,8 +30,8 @@ def run(trial: Trial) -> None:
             memory_gb=gigabytes(total),
             memory_free_gb=gigabytes(free),
         )
-    compilers = {"triton": _version("triton"), "c": shutil.which("cc") or shutil.which("gcc")}
-    trial.record(compilers=compilers | {"c++": shutil.which("c++") or shutil.which("g++")})
+    names = [name for name in ("cc", "gcc", "clang", "c++", "g++", "clang++") if shutil.which(name)]
+    trial.record(compilers=names, triton=_version("triton"))
 
 
 def _version(package: str) -> str | None:

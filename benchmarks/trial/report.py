@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,8 +34,7 @@ class Report:
         if part.name == "machine":
             self.machine = record.get("figures", {}).get("machine", {})
             self.parts = self._kept()
-        command = shlex.join(["python", "benchmarks/gpu_trial.py", *sys.argv[1:]])
-        self.parts[part.name] = {"command": command, **record}
+        self.parts[part.name] = record
         if self.out is not None:
             write_json(self.out, self.content())
 

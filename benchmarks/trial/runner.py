@@ -31,14 +31,24 @@ def run_parts(
     Args:
         parts: in their order.
         told: the options that all of them get, as JSON values; the device is what the first part finds.
-        seconds: for all together.
+        seconds: for all together; quickly, where each is short, any of them may take what is left.
         folder: for their files.
         report: gets their records.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _one_after_another(parts, told, seconds, folder, report)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _one_after_another(
+    parts: Sequence[Part], told: dict[str, Any], seconds: float, folder: Path, report: Report
+) -> bool:
     started = time.perf_counter()
     for number, part in enumerate(parts):
-        may_take = limit(parts[number:], seconds - (time.perf_counter() - started))
+        left = seconds - (time.perf_counter() - started)
+        may_take = left if told["quick"] else limit(parts[number:], left)
         if may_take < 1:
             report.add(part, {"status": "cut", "reason": "no time was left", "seconds": 0.0})
             continue
@@ -110,7 +120,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "MINILLM_FETCH": "none",
         "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
-        "TRITON_CACHE_DIR": str(folder / "triton"),
     }
 
 

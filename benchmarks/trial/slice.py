@@ -1,6 +1,6 @@
 """A slice of preset gpu: its base stage with its shape, shards, compiler, optimizers and checkpoints, on local text.
 
-A step has four micro batches where the preset's has sixteen, and there are as many steps as the time is enough for.
+A step has two micro batches where the preset's has sixteen, and there are as many steps as the time is enough for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 
 from minillm.costs import n_parameters
 from minillm.course import Course
+from minillm.model.config import GPTConfig
 from minillm.presets import PRESETS, Preset
 from minillm.recipes import stage_tokens
 from minillm.train.compiling import COMPILE_PAYS
@@ -23,51 +24,50 @@ from trial.speed import OURS, big_shape, fitting_rows, our_program
 
 __all__ = ["run", "would_compile"]
 
-_MICRO_BATCHES = 4  # of a step
+_MICRO_BATCHES = 2  # of a step
 _COMPILING = 45.0  # seconds, where no part before has measured it
 _AGAIN = 0.6  # of the time that compiling took, where another part has done it before
+_SAVING = 8.0  # seconds, with tokenizing
 _MOST_STEPS = 300
 
 
 def run(trial: Trial) -> None:
     """Train, and read the log, also where the time ends before the training."""
     without_tests()
-    preset, shape = PRESETS["gpu"], big_shape(trial.quick)
-    micro = 1 if trial.quick else fitting_rows(shape, trial.device, preset.base.fit.micro_batch_rows or 32)
-    characters = 200_000 if trial.quick else 12_000_000
-    corpus = local_corpus(trial.text, trial.scratch, characters)
-    preset = replace(preset, corpus=corpus, base=replace(preset.base, model=shape, validation_tokens=4_096))
-    first = Course(preset, trial.scratch, runtime=runtime(trial), progress=False)
-    vocabulary = first.stage("tokenizer").figures
-    trial.record(
-        text=corpus.description, vocab_size=vocabulary["vocab_size"], tokenizer_seconds=vocabulary["seconds"]
-    )
-    if vocabulary["vocab_size"] < shape.vocab_size:
-        trial.note(
-            f"the text has no more than {vocabulary['vocab_size']:,} tokens to learn: the model is smaller"
-        )
+    shape = big_shape(trial.quick)
+    most = PRESETS["gpu"].base.fit.micro_batch_rows or 32
+    micro = 1 if trial.quick else fitting_rows(shape, trial.device, most)
+    preset = _with_local_text(trial, shape)
     compile, steps = _plan(trial, preset, micro)
-    settings = {
-        "steps": steps,
-        "micro_batch_rows": micro,
-        "validate_every": None,
-        "checkpoint_every": steps,
+    rows = _MICRO_BATCHES * micro
+    fit = {"steps": steps, "micro_batch_rows": micro, "validate_every": None, "checkpoint_every": steps}
+    options: dict[str, Any] = {
+        "runtime": runtime(trial, compile=compile),
+        "progress": False,
+        "base": {"rows": rows, "fit": fit},
     }
-    course = Course(
-        preset,
-        trial.scratch,
-        runtime=runtime(trial, compile=compile),
-        progress=False,
-        base={"rows": _MICRO_BATCHES * micro, "fit": settings},
-    )
-    trial.record(rows=_MICRO_BATCHES * micro, micro_batch_rows=micro, planned_steps=steps, compile=compile)
+    course = Course(preset, trial.scratch, **options)
+    trial.record(rows=rows, micro_batch_rows=micro, planned_steps=steps, compile=compile)
     free_memory(trial.device)
     try:
         figures = course.stage("base").figures
         trial.record(seconds=figures["seconds"], training_seconds=figures["training_seconds"])
     finally:
-        trial.record(**_measured(trial, course, preset))
+        trial.record(**_measured(trial, course))
     trial.check(trial.figures["last_loss"] < trial.figures["first_loss"], "the loss falls")
+
+
+def _with_local_text(trial: Trial, shape: GPTConfig) -> Preset:
+    """The preset on local text, and its tokenizer trained."""
+    corpus = local_corpus(trial.text, trial.scratch, 200_000 if trial.quick else 12_000_000)
+    gpu = PRESETS["gpu"]
+    preset = replace(gpu, corpus=corpus, base=replace(gpu.base, model=shape, validation_tokens=4_096))
+    figures = Course(preset, trial.scratch, runtime=runtime(trial), progress=False).stage("tokenizer").figures
+    size = figures["vocab_size"]
+    trial.record(text=corpus.description, vocab_size=size, tokenizer_seconds=figures["seconds"])
+    if size < shape.vocab_size:
+        trial.note(f"the text has no more than {size:,} tokens to learn: the model is smaller")
+    return preset
 
 
 def would_compile(preset: Preset) -> bool:
@@ -85,11 +85,11 @@ def _plan(trial: Trial, preset: Preset, micro: int) -> tuple[bool, int]:
     before = trial.earlier.get("speed", {}).get("compile_seconds", {}).get(OURS)
     compiling = _COMPILING if before is None else _AGAIN * before
     compile = has_cpp_compiler() and compiling < 0.6 * trial.left()
-    left = 0.8 * (trial.left() - (compiling if compile else 0.0)) - 5.0  # tokenizing, checkpoints
+    left = 0.8 * (trial.left() - (compiling if compile else 0.0)) - _SAVING
     return compile, int(max(8, min(_MOST_STEPS, left / step)))
 
 
-def _measured(trial: Trial, course: Course, preset: Preset) -> dict[str, Any]:
+def _measured(trial: Trial, course: Course) -> dict[str, Any]:
     """What the log and the device tell."""
     lines = log_lines(course.folder("base"))
     seconds = step_seconds(lines)
