@@ -269,7 +269,7 @@ def test_the_models_that_are_compared_cost_the_same():
     shape = replace(speed.big_shape(quick=True), qk_norm=False)
     ids = torch.zeros(2, shape.context_length, dtype=torch.long)
     counts = []
-    for model in (GPT(shape), plain.PlainGPT(shape), speed._transformers_llama(shape)):
+    for model in (GPT(shape), plain.PlainGPT(shape), speed.transformers_llama(shape)):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(ids)
         counts.append(counter.get_total_flops())

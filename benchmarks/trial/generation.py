@@ -15,12 +15,11 @@ import torch
 from common import interleave, row
 
 from minillm.model.gpt import GPT
-from minillm.model.pretrained import config_to_json
 from minillm.model.sampling import generate
 from trial.device import runtime, stir, synchronise, timed
 from trial.equality import TOLERANCE, gaps
 from trial.session import Skipped, Trial
-from trial.speed import big_shape
+from trial.speed import big_shape, transformers_llama
 
 __all__ = ["run"]
 
@@ -60,11 +59,7 @@ def _prompts(model: GPT, n: int) -> Prompts:
 
 def _transformers(model: GPT) -> Any:
     """Their Llama with our weights."""
-    try:
-        from transformers import LlamaConfig, LlamaForCausalLM
-    except ImportError as error:
-        raise Skipped(f"transformers cannot be imported ({error})") from error
-    other = LlamaForCausalLM(LlamaConfig(**config_to_json(model.config), attn_implementation="sdpa"))
+    other = transformers_llama(model.config, use_cache=True)
     left_out = other.load_state_dict(model.state_dict(), strict=False)
     if left_out.unexpected_keys or set(left_out.missing_keys) - {"lm_head.weight"}:
         raise RuntimeError(f"their weights have other names: {left_out}")
@@ -82,7 +77,8 @@ def _theirs(other: Any, prompts: Prompts, n_new: int, temperature: float) -> Pro
     )
     mask = torch.ones_like(ids)
     new = other.generate(ids, attention_mask=mask, max_new_tokens=n_new, pad_token_id=0, **sampled)
-    return new[:, ids.shape[1] :].tolist()
+    tokens: Prompts = new[:, ids.shape[1] :].tolist()
+    return tokens
 
 
 def _same_tokens(trial: Trial, model: GPT, other: Any, prompts: Prompts, n_new: int) -> None:

@@ -39,7 +39,7 @@ from trial.device import (
 from trial.plain import PlainGPT
 from trial.session import Skipped, Trial
 
-__all__ = ["OURS", "Program", "big_shape", "fitting_rows", "our_program", "run"]
+__all__ = ["OURS", "Program", "big_shape", "fitting_rows", "our_program", "run", "transformers_llama"]
 
 OURS = "ours, QK-norm and packed documents"
 LIKE_FOR_LIKE = "ours, Llama shape"
@@ -63,7 +63,7 @@ class Program:
     @property
     def own_bytes(self) -> int:
         """Of weights and of the optimizer's state."""
-        tensors = list(self.step.model.parameters())
+        tensors: list[Tensor] = list(self.step.model.parameters())
         tensors += [
             v
             for o in self.step.optimizers
@@ -127,7 +127,7 @@ def _programs(trial: Trial, config: GPTConfig, rows: int, run_time: Runtime) -> 
         OURS: lambda: (GPT(config), language_model_loss, True),
         LIKE_FOR_LIKE: lambda: (GPT(llama), language_model_loss, False),
         TRANSFORMERS: lambda: (
-            _transformers_llama(llama),
+            transformers_llama(llama),
             _their_loss(lambda model, ids: model(ids).logits),
             False,
         ),
@@ -181,13 +181,19 @@ def _their_loss(logits: Callable[[Any, Tensor], Tensor]) -> Loss:
     return loss
 
 
-def _transformers_llama(config: GPTConfig) -> nn.Module:
+def transformers_llama(config: GPTConfig, use_cache: bool = False) -> Any:
+    """Their model of our shape, with PyTorch's fused attention as ours.
+
+    Raises:
+        Skipped: it cannot be had here.
+    """
     try:
         from transformers import LlamaConfig, LlamaForCausalLM
-    except ImportError as error:
+    except Exception as error:  # missing, or not fitting to another package
         raise Skipped(f"transformers cannot be imported ({error})") from error
-    shape = LlamaConfig(**config_to_json(config), use_cache=False, attn_implementation="sdpa")
-    model: nn.Module = LlamaForCausalLM(shape)
+    model = LlamaForCausalLM(LlamaConfig(**config_to_json(config), use_cache=use_cache))
+    if (attention := model.config._attn_implementation) != "sdpa":
+        raise Skipped(f"transformers chose the attention {attention!r}, not sdpa")
     return model
 
 
