@@ -29,8 +29,8 @@ class Part:
 PARTS = (
     Part("machine", "", 15, "what is here"),
     Part("equality", "a", 45, "CPU and device agree in fp32; bf16 and fp16 train; a killed run goes on"),
-    Part("gpu_tests", "a", 35, "the tests marked gpu"),
-    Part("speed", "b", 150, "training speed of the 124 M shape beside transformers and a plain module"),
+    Part("gpu_tests", "a", 45, "the tests marked gpu"),
+    Part("speed", "b", 140, "training speed of the 124 M shape beside transformers and a plain module"),
     Part("slice", "e", 80, "a slice of preset gpu: its base stage on local text"),
     Part("colab", "d", 60, "a few steps of every stage of preset colab, and the time of all"),
     Part("generation", "f", 35, "generation at batch 1 and 64 beside transformers"),
