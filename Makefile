@@ -26,7 +26,8 @@ REPORTS := build/reports
 TIMED = TIMEFORMAT='$(@F): %0R s, %0U core-seconds'; time
 PACKAGE := $(shell find minillm -name '*.py' -o -name '*.js' -o -name '*.json')
 TESTS := $(shell find tests -name '*.py')
-FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py tests/test_api.py
+FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py tests/test_api.py tests/test_portable.py tests/test_readme.py
+TRIAL := $(shell find benchmarks -name '*.py')
 TOOLS := $(wildcard tools/*.py)
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
 CHECKED := $(CHAPTERS:book/%.ipynb=$(PASSED)/%)
@@ -70,12 +71,13 @@ $(PASSED)/lint: $(ENV) $(PACKAGE) $(TESTS) $(TOOLS) $(CHAPTERS) book/ruff.toml _
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
 	@$(BIN)/python tools/notebooks.py check
 	@mkdir -p $(@D) && touch $@
 
 unit: $(PASSED)/unit $(PASSED)/frame  ## unit tests and the examples in the docstrings
 
-$(PASSED)/unit: $(ENV) $(PACKAGE) tools/browser.py tools/record_lora.py $(filter-out $(FRAME_TESTS),$(TESTS))
+$(PASSED)/unit: $(ENV) $(PACKAGE) $(TRIAL) tools/browser.py $(wildcard tools/record*.py) $(filter-out $(FRAME_TESTS),$(TESTS))
 	@mkdir -p $(@D) $(REPORTS)
 	@$(TIMED) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(if $(filter-out 1,$(JOBS)),-n $(JOBS)) $(FRAME_TESTS:%=--ignore=%) --junitxml=$(REPORTS)/unit.xml
 	@touch $@
@@ -146,9 +148,10 @@ site-picture: site  ## draw the README's picture of the website again
 cover: env  ## draw the cover, logo and icon again
 	@$(BIN)/python tools/cover.py book/_static
 
-recordings: env  ## make the recorded runs of chapters 07 and 08 again (an hour; trains what is missing)
+recordings: env  ## make the recorded runs of chapters 04, 06, 07 and 08 again (an hour; trains what is missing)
 	@$(BIN)/python tools/record.py
 	@$(BIN)/python tools/record_lora.py
+	@$(BIN)/python tools/record_chapters.py
 
 dist-check: env  ## build the wheel and the source archive, and try both in bare environments
 	@$(BIN)/python tools/dist_check.py

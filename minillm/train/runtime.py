@@ -126,7 +126,7 @@ _RANK_VARIABLES = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # set by 
 def _choose_device(name: str, local_rank: int) -> torch.device:
     """The device of that name, or the best one that is here."""
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -140,6 +140,17 @@ def _choose_device(name: str, local_rank: int) -> torch.device:
         _check_number(device)
         torch.cuda.set_device(device)
     return device
+
+
+def _has_mps() -> bool:
+    """Whether an Apple GPU can be used: some virtual machines have one without any memory."""
+    if not torch.backends.mps.is_available():
+        return False
+    try:
+        torch.zeros(1, device="mps")
+    except RuntimeError:
+        return False
+    return True
 
 
 def _check_number(device: torch.device) -> None:
@@ -201,8 +212,8 @@ def _container_cores(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
 
 def has_cpp_compiler() -> bool:
-    """Whether torch.compile finds what it needs to build CPU code."""
-    candidates = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
+    """Whether torch.compile finds what it needs to build CPU code; on Windows it looks for no other than `cl`."""
+    candidates = (os.environ.get("CXX"), *(("cl",) if os.name == "nt" else ("g++", "clang++", "c++")))
     return any(shutil.which(name) for name in candidates if name)
 
 
@@ -274,7 +285,7 @@ def wait_for_main(world_size: int) -> None:
 
 def leave_processes() -> None:
     """Say goodbye to the other processes; the last thing that a program under torchrun does."""
-    if torch.distributed.is_initialized():
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 

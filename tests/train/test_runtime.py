@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -189,6 +190,32 @@ def test_a_compiler_is_looked_for_on_the_path(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("CXX", "my-compiler")
     assert not module.has_cpp_compiler()
+
+
+def test_on_windows_only_its_own_compiler_counts(monkeypatch):
+    asked = []
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(module.shutil, "which", lambda name: asked.append(name) or (name != "cl" and name))
+    assert module.has_cpp_compiler() == (os.name != "nt")
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "name", "nt")
+        found = module.has_cpp_compiler()
+    assert not found and asked[-1] == "cl"
+
+
+@pytest.mark.parametrize(("memory", "chosen"), [(True, "mps"), (False, "cpu")])
+def test_an_apple_gpu_without_memory_is_not_chosen(monkeypatch, memory, chosen):
+    zeros = torch.zeros
+
+    def allocate(*size, device=None):
+        if device == "mps" and not memory:
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 0 bytes)")
+        return zeros(*size)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", allocate)
+    assert module._choose_device("auto", 0).type == chosen
 
 
 def test_one_process_has_nothing_to_synchronise():
