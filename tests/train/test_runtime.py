@@ -225,3 +225,12 @@ def test_one_process_has_nothing_to_synchronise():
     module.synchronise_gradients(model, 1)
     module.broadcast_weights(model, 1)
     assert torch.equal(model.weight.grad, before)
+
+
+def test_torch_in_a_folder_with_a_space_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.compile gives its own folder to the linker without quotes, which then finds no library."""
+    monkeypatch.setattr(module.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(module.torch, "__file__", "/home/me/course/torch/__init__.py")
+    assert module.has_cpp_compiler()
+    monkeypatch.setattr(module.torch, "__file__", "/home/me/my course/torch/__init__.py")
+    assert not module.has_cpp_compiler()
