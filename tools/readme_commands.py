@@ -137,8 +137,7 @@ def run(
         for printed in process.stdout:
             if printed.strip() == f"{MARK} {len(starts)}".encode():
                 starts.append(time.perf_counter())
-                if len(starts) <= len(lines):
-                    printed = f"$ {lines[len(starts) - 1]}\n".encode()
+                printed = b"".join(f"$ {line}\n".encode() for line in lines[len(starts) - 1 : len(starts)])
             sys.stdout.buffer.write(printed)
             sys.stdout.buffer.flush()
         passed = process.wait() == 0 and len(starts) > len(lines)
