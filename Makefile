@@ -39,7 +39,7 @@ FRAME := pyproject.toml constraints.txt environment.yml Makefile README.md CITAT
 	book/ruff.toml book/pytest.ini $(wildcard .github/workflows/*.yml .devcontainer/*)
 
 .PHONY: help env course test retest unit notebooks lint format check normalise setup-cells execute site serve \
-	smoke-chapters site-check site-picture cover recordings dist-check readme-check colab-trial colab-here set-repository clean distclean
+	smoke-chapters site-check site-picture cover recordings dist-check readme-check gpu-trial-here colab-trial colab-here set-repository clean distclean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,13 @@ $(CHECKED): $(PASSED)/%: book/%.ipynb book/pytest.ini book/conftest.py $(PASSED)
 
 smoke-chapters: env  ## every chapter at the preset `smoke`: no cell may need the sizes or the skill of `cpu`
 	@$(TIMED) $(BIN)/python tools/smoke_chapters.py --jobs $(JOBS)
+
+gpu-trial-here: $(PASSED)/gpu-trial  ## the trial of a GPU in small, on the CPU, so that it is ready when there is one
+
+$(PASSED)/gpu-trial: $(ENV) $(PACKAGE) $(TRIAL) $(shell find tests/gpu tests/helpers -name '*.py')
+	@mkdir -p $(@D)
+	@$(TIMED) $(BIN)/python benchmarks/gpu_trial.py --device cpu --quick
+	@touch $@
 
 format: env  ## ruff: format and sort imports, chapters included
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -214,8 +214,8 @@ def _container_cores(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 def has_cpp_compiler() -> bool:
     """Whether torch.compile finds what it needs to build CPU code.
 
-    That is a compiler, on Windows no other than `cl`, and a path of torch without a space: torch gives its own folder to
-    the linker without quotes.
+    That is a compiler, on Windows no other than `cl`, and a path of torch without a space: torch gives its own folder
+    to the linker without quotes.
     """
     candidates = (os.environ.get("CXX"), *(("cl",) if os.name == "nt" else ("g++", "clang++", "c++")))
     return " " not in torch.__file__ and any(shutil.which(name) for name in candidates if name)
