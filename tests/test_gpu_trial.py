@@ -61,7 +61,7 @@ def parts(tmp_path, monkeypatch):
 
     def make(*names: str) -> list[Part]:
         for name in names:
-            (folder / f"{name}.py").write_text(PARTS_OF_TESTS[name])
+            (folder / f"{name}.py").write_text(PARTS_OF_TESTS[name], encoding="utf-8")
         return [Part(name, name[0], 10, "for a test", "parts_of_tests.") for name in names]
 
     return make
@@ -77,7 +77,7 @@ def run(parts, tmp_path):
         report = Report(["numpy"], names, out)
         told = {"device": "auto", "quick": True, "text": None}
         assert runner.run_parts(chosen, told, seconds, folder, report) is False
-        return json.loads(out.read_text())["parts"]
+        return json.loads(out.read_text(encoding="utf-8"))["parts"]
 
     return call
 
@@ -140,7 +140,7 @@ def test_a_part_that_hangs_is_killed_with_all_that_it_started(run):
 def _runs(pid: int) -> bool:
     """Whether a process is there, and no mere entry that nobody has asked for."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2]
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2]
     except FileNotFoundError:
         return False
     return not state.startswith("Z")
@@ -171,14 +171,14 @@ told = {{"device": "auto", "quick": True, "text": None}}
 out = Path({str(tmp_path / "out.json")!r})
 print(runner.run_parts(chosen, told, 60, Path({str(tmp_path)!r}) / "run", report.Report([], ["slow"], out)))
 """
-    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, encoding="utf-8")
     record = tmp_path / "run" / "slow.json"
-    while not (record.is_file() and "half" in record.read_text()):
+    while not (record.is_file() and "half" in record.read_text(encoding="utf-8")):
         assert program.poll() is None
         time.sleep(0.05)
     program.terminate()
     assert program.communicate(timeout=30)[0].splitlines()[-1] == "True"  # ended
-    slow = json.loads((tmp_path / "out.json").read_text())["parts"]["slow"]
+    slow = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["parts"]["slow"]
     assert (slow["status"], slow["reason"]) == ("cut", "the trial was ended")
     assert slow["figures"] == {"half": 0.5}
 
@@ -188,7 +188,7 @@ def test_the_exit_status_says_whether_a_part_has_failed(parts, tmp_path, monkeyp
         monkeypatch.setattr(trial_parts, "PARTS", parts(*names))
         out = tmp_path / f"{status}.json"
         assert gpu_trial.main(["--quick", "--out", str(out)]) == status
-        assert set(json.loads(out.read_text())) == {"machine", "versions", "rows", "parts"}
+        assert set(json.loads(out.read_text(encoding="utf-8"))) == {"machine", "versions", "rows", "parts"}
     assert "broken      failed" in capsys.readouterr().out
 
 
@@ -205,10 +205,10 @@ def test_the_program_runs_a_part_from_another_folder(tmp_path):
         cwd=tmp_path,
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert found["machine"]["cores"] >= 1
     generation = found["parts"]["generation"]
     assert generation["status"] == "done"

@@ -199,7 +199,7 @@ def test_shards_are_written_again_after_they_were_read(tmp_path, windows):
     write_shards(TEXTS, tokenizer, tmp_path, block_characters=1_000)
     documents = open_shards(tmp_path, tokenizer.end_of_text_id)
     before = documents.flat[0 : len(documents.flat)].tolist()
-    (tmp_path / "shard-00001.json").write_text("{}")
+    (tmp_path / "shard-00001.json").write_text("{}", encoding="utf-8")
     write_shards(TEXTS, tokenizer, tmp_path, block_characters=1_000)
     assert documents.flat[0 : len(documents.flat)].tolist() == before
 
@@ -282,7 +282,7 @@ def wait_for(pattern: str, folder: Path) -> None:
 
 def test_ctrl_break_saves_and_the_run_goes_on_to_the_same_weights(tmp_path, runtime):
     fable = tmp_path / "fable.txt"
-    fable.write_text("".join(TEXTS))
+    fable.write_text("".join(TEXTS), encoding="utf-8")
     command = [*RUN, *options(300)]
     with under_rules(*command, folder=tmp_path) as program:
         wait_for("step-*.json", tmp_path)
@@ -302,7 +302,7 @@ def test_ctrl_break_saves_and_the_run_goes_on_to_the_same_weights(tmp_path, runt
 
 
 def test_two_programs_at_once_train_once(tmp_path):
-    (tmp_path / "fable.txt").write_text("".join(TEXTS))
+    (tmp_path / "fable.txt").write_text("".join(TEXTS), encoding="utf-8")
     command = [*RUN, *options(40), "--json"]
     with under_rules(*command, folder=tmp_path) as one, under_rules(*command, folder=tmp_path) as other:
         outcomes = [program.communicate(timeout=180) for program in (one, other)]
@@ -320,7 +320,7 @@ def test_two_programs_at_once_train_once(tmp_path):
 def test_a_spawned_process_trains(tmp_path, runtime):
     """What it is given, and what it gives back, is pickled."""
     fable = tmp_path / "fable.txt"
-    fable.write_text("".join(TEXTS))
+    fable.write_text("".join(TEXTS), encoding="utf-8")
     course = Course("smoke", tmp_path / "runs", runtime=runtime, progress=False, corpus=fable, **settings(2))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         artifact = pool.apply(Course.stage, (course, "base"))
@@ -339,9 +339,11 @@ print(Course("smoke", "runs", runtime=runtime, progress=False, corpus="fable.txt
 
 def test_a_script_without_a_guard_is_run_once(tmp_path):
     """A library that starts processes would run it again in each, where they are spawned."""
-    (tmp_path / "fable.txt").write_text("".join(TEXTS))
+    (tmp_path / "fable.txt").write_text("".join(TEXTS), encoding="utf-8")
     spawned = "import multiprocessing as m; m.set_start_method('spawn')"
-    (tmp_path / "script.py").write_text(spawned + SCRIPT.replace("SETTINGS", repr(settings(2))))
+    (tmp_path / "script.py").write_text(
+        spawned + SCRIPT.replace("SETTINGS", repr(settings(2))), encoding="utf-8"
+    )
     with under_rules("script.py", folder=tmp_path) as program:
         out, error = program.communicate(timeout=120)
     assert (program.returncode, out) == (0, "begun\nbase\n"), error
