@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +49,8 @@ def on_the_cpu() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(signal, "SIGHUP"):  # ignored under nohup, and so in all programs that the tests start
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for name, reason in NOT_ON_WINDOWS.items():
         config.addinivalue_line("markers", f"{name}: {reason}")
 
