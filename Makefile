@@ -30,7 +30,15 @@ FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py tests/test_api.py tes
 TRIAL := $(shell find benchmarks -name '*.py')
 TOOLS := $(wildcard tools/*.py)
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
-CHECKED := $(CHAPTERS:book/%.ipynb=$(PASSED)/%)
+TRAINED := $(foreach stage,base sft ppo lora,$(PASSED)/trained-$(stage))
+# The chapters by the last stage that they need; one that is not named needs them all. What takes longest comes first.
+NAMED = $(filter $(foreach number,$(1),$(PASSED)/$(number)_%),$(CHAPTERS:book/%.ipynb=$(PASSED)/%))
+AFTER_BASE := $(call NAMED,01 02 03 04)
+AFTER_SFT := $(call NAMED,05)
+AFTER_PPO := $(call NAMED,06 07)
+AFTER_LORA := $(call NAMED,08)
+AFTER_ALL := $(filter-out $(AFTER_BASE) $(AFTER_SFT) $(AFTER_PPO) $(AFTER_LORA),$(CHAPTERS:book/%.ipynb=$(PASSED)/%))
+CHECKED := $(AFTER_ALL) $(AFTER_PPO) $(AFTER_LORA) $(AFTER_SFT) $(AFTER_BASE)
 # So many targets at a time; with one job, as many as the make above allows.
 SIDE_BY_SIDE := $(if $(filter-out 1,$(JOBS)),-j $(JOBS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target))
 RUN := $(BIN)/minillm run --preset $(PRESET) $(if $(THREADS),--threads $(THREADS))
@@ -85,24 +93,30 @@ $(PASSED)/unit: $(ENV) $(PACKAGE) $(TRIAL) tools/browser.py $(wildcard tools/rec
 # The tests that read the pages and the files at the root: a change of prose runs these only.
 $(PASSED)/frame: $(ENV) $(PACKAGE) $(FRAME_TESTS) $(TOOLS) $(FRAME) $(PAGES) $(CHAPTERS)
 	@mkdir -p $(@D) $(REPORTS)
-	@$(TIMED) $(BIN)/python -m pytest -q $(FRAME_TESTS) --junitxml=$(REPORTS)/frame.xml
+	@$(TIMED) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(FRAME_TESTS) --junitxml=$(REPORTS)/frame.xml
 	@touch $@
 
-notebooks: $(PASSED)/stages  ## every chapter through nbval (trains the stages they need first)
+notebooks: $(if $(filter 1,$(JOBS)),$(CHECKED),$(TRAINED))  ## every chapter through nbval (trains the stages they need first)
+	@$(if $(filter 1,$(JOBS)),,$(MAKE) --no-print-directory $(SIDE_BY_SIDE) $(CHECKED))
 
-	@$(MAKE) --no-print-directory $(SIDE_BY_SIDE) $(CHECKED)
-
-# The stages are trained beforehand, so that no two chapters wait for each other and no cell meets its time limit;
-# again where someone deleted them.
-$(PASSED)/stages: $(ENV) $(PACKAGE) $(shell test -d "$(MINILLM_RUNS)/$(PRESET)" || echo deleted)
+# The stages are trained before the chapters, so that no two chapters wait for each other and no cell meets its time
+# limit; again where someone deleted them.
+$(TRAINED): $(PASSED)/trained-%: $(ENV) $(PACKAGE) $(shell test -d "$(MINILLM_RUNS)/$(PRESET)" || echo deleted)
 	@mkdir -p $(@D)
-	@$(TIMED) $(RUN)
+	@$(TIMED) $(RUN) --stages $* > /dev/null
 	@touch $@
 
 .PHONY: deleted
 deleted:
 
-$(CHECKED): $(PASSED)/%: book/%.ipynb book/pytest.ini book/conftest.py $(PASSED)/stages
+$(PASSED)/trained-sft: $(PASSED)/trained-base
+$(PASSED)/trained-ppo $(PASSED)/trained-lora: $(PASSED)/trained-sft
+$(AFTER_BASE): $(PASSED)/trained-base
+$(AFTER_SFT): $(PASSED)/trained-sft
+$(AFTER_PPO) $(AFTER_ALL): $(PASSED)/trained-ppo
+$(AFTER_LORA) $(AFTER_ALL): $(PASSED)/trained-lora
+
+$(CHECKED): $(PASSED)/%: book/%.ipynb book/pytest.ini book/conftest.py $(ENV) $(PACKAGE)
 	@mkdir -p $(REPORTS)
 	@$(TIMED) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --junitxml=$(REPORTS)/$*.xml $<
 	@touch $@
@@ -114,7 +128,7 @@ gpu-trial-here: $(PASSED)/gpu-trial  ## the trial of a GPU in small, on the CPU,
 
 $(PASSED)/gpu-trial: $(ENV) $(PACKAGE) $(TRIAL) $(shell find tests/gpu tests/helpers -name '*.py')
 	@mkdir -p $(@D)
-	@$(TIMED) $(BIN)/python benchmarks/gpu_trial.py --device cpu --quick
+	@$(TIMED) env OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gpu_trial.py --device cpu --quick
 	@touch $@
 
 format: env  ## ruff: format and sort imports, chapters included
