@@ -19,6 +19,11 @@ NOT_ON_WINDOWS = {  # mark -> why a test that has it is skipped there
     "long_names": "needs names of 255 characters, and on Windows a whole path has 260 at most",
 }
 
+ASCII_LOCALE = (
+    "ascii_locale",
+    "a Python before 3.13 does not start where the encoding is ASCII and the folder of an editable install is not",
+)
+
 if sys.platform == "darwin":  # the name of a Mac need not lead to an address
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0")
 
@@ -51,11 +56,15 @@ def on_the_cpu() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(signal, "SIGHUP"):  # ignored under nohup, and so in all programs that the tests start
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    for name, reason in NOT_ON_WINDOWS.items():
+    for name, reason in [*NOT_ON_WINDOWS.items(), ASCII_LOCALE]:
         config.addinivalue_line("markers", f"{name}: {reason}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if sys.version_info < (3, 13) and not __file__.isascii():
+        for item in items:
+            if item.get_closest_marker(ASCII_LOCALE[0]):
+                item.add_marker(pytest.mark.skip(reason=ASCII_LOCALE[1]))
     if sys.platform == "win32":
         for item in items:
             for name in NOT_ON_WINDOWS.keys() & {mark.name for mark in item.iter_markers()}:

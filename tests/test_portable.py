@@ -211,6 +211,7 @@ def place(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.ascii_locale
 def test_the_commands_work_where_the_encoding_is_ascii(place: Path) -> None:
     text = place / "故事 é.txt"
     text.write_bytes("".join(f"{n} Hühner aßen 茶 und {n % 7} Eier.\n" for n in range(300)).encode())
@@ -236,6 +237,7 @@ def test_the_commands_work_where_the_encoding_is_ascii(place: Path) -> None:
     assert done.stdout.count(b"\\u8336" if sys.platform != "win32" else b" ") >= 2, done.stdout
 
 
+@pytest.mark.ascii_locale
 def test_a_chapter_is_written_as_text_and_back_where_the_encoding_is_ascii(place: Path) -> None:
     source = "茶 = 'é'\nprint(茶)"
     nbformat.write(new_notebook(cells=[new_code_cell(source)]), place / "章 1.ipynb")

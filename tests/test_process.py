@@ -119,7 +119,12 @@ for arguments in (["-p", prompt], []):
 
 
 @pytest.mark.parametrize(
-    "environment", [ASCII, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}]
+    "environment",
+    [
+        pytest.param(ASCII, marks=pytest.mark.ascii_locale),
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+    ],
 )
 def test_characters_that_the_encoding_lacks_are_escaped(base, environment):
     done = shell(f"printf 茶 | PYTHON -c '{TWICE}' '{base.folder}' 茶é", **environment)

@@ -195,6 +195,7 @@ def test_a_compiler_is_looked_for_on_the_path(monkeypatch):
 def test_on_windows_only_its_own_compiler_counts(monkeypatch):
     asked = []
     monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(module.torch, "__file__", "/torch/__init__.py")  # a path without a space
     monkeypatch.setattr(module.shutil, "which", lambda name: asked.append(name) or (name != "cl" and name))
     assert module.has_cpp_compiler() == (os.name != "nt")
     with monkeypatch.context() as patch:
