@@ -112,9 +112,8 @@ def _is_expected(error: Exception) -> bool:
     """Whether an error tells the user of a wrong input or a fault of the machine, and not of a bug."""
     if isinstance(error, (ValueError, TypeError, OSError)):
         return True
-    from minillm.train.loop import (
-        TrainingDivergedError,
-    )  # only here: it loads torch, and most mistakes need none
+    # Only here: it loads torch, and most mistakes need none.
+    from minillm.train.loop import TrainingDivergedError
 
     return isinstance(error, TrainingDivergedError)
 

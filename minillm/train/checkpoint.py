@@ -119,9 +119,8 @@ class Checkpoints:
         if sha256_file(path) != tensors_checksum:
             raise _DamagedError("its tensors do not match their checksum")
         try:
-            tensors = safetensors.torch.load_file(
-                path
-            )  # parts of the file, which Windows keeps while they are used
+            # These are parts of the file, which Windows keeps while they are used.
+            tensors = safetensors.torch.load_file(path)
             return {name: tensor.clone() for name, tensor in tensors.items()}, content["state"]
         except (safetensors.SafetensorError, KeyError) as error:  # somebody has made up the checksums
             raise _DamagedError("it was not written by this package") from error

@@ -43,9 +43,8 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
     x = matrices.to(dtype)
     tall = x.size(-2) > x.size(-1)
     x = x.mT if tall else x  # the product X X^T is then the smaller one
-    x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(
-        min=_EPSILON
-    )  # largest singular value at most 1
+    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    x = x / norm.clamp(min=_EPSILON)  # largest singular value at most 1
     for _ in range(_ITERATIONS):
         gram = x @ x.mT
         polynomial = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
