@@ -128,6 +128,7 @@ PRESETS: dict[str, Preset] = {
                     checkpoint_every=400,
                 ),
                 rows=17,
+                lesson_steps=250,
             ),
             conversations=TaskConversations(n_train=30_000),
             sft=SFTConfig(_adamw(steps=900), rows=17),

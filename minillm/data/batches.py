@@ -33,6 +33,7 @@ from minillm.text.tokenizer import Tokenizer
 __all__ = [
     "IGNORE_INDEX",
     "Batch",
+    "InTurn",
     "PackedDocuments",
     "TokenDocuments",
     "plan_rows",
@@ -286,6 +287,19 @@ class PackedDocuments:
             segments = segment_at[self._first_place[source] : self._first_place[source + 1]]
             rows[row] = [(self._starts[s], self._lengths[s]) for s in segments]
         return _fill_rows(self.documents, rows, self.context_length)
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """The batches of one source for the first steps, then those of another."""
+
+    first: PackedDocuments
+    steps: int  # for which `first` is read
+    then: PackedDocuments
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step (0, 1, 2, ...): the same whenever it is asked for."""
+        return self.first.batch(step) if step < self.steps else self.then.batch(step - self.steps)
 
 
 def _fill_rows(documents: TokenDocuments, rows: list[list[tuple[int, int]]], width: int) -> Batch:

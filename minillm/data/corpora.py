@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,9 @@ class WorldCorpus(Corpus):
         texts = (document.text for document in World().documents(self.n_documents, self.seed))
         yield from (text for text in texts if text not in known)
 
+    def lessons(self) -> Iterator[str]:
+        return (World().lesson(self.seed, index).text for index in count())
+
     def settings(self) -> dict[str, Any]:
         return {
             "world": self.n_documents,
@@ -88,7 +91,10 @@ def _validation_documents(n: int) -> tuple[Document, ...]:
 @cache
 def _world_sample(seed: int) -> str:
     """A fingerprint of the world itself, so that a world that writes differently has other artifacts."""
-    return sha256_bytes("\0".join(document.text for document in World().documents(100, seed)).encode())[:16]
+    world = World()
+    texts = [document.text for document in world.documents(100, seed)]
+    texts += [world.lesson(seed, index).text for index in range(20)]
+    return sha256_bytes("\0".join(texts).encode())[:16]
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,10 @@ class MixedCorpus(Corpus):
         sizes = [part.n_documents if train else part.n_validation for part in self.parts]
         streams = [_with_progress(part.documents(split), sizes[i], i) for i, part in enumerate(self.parts)]
         yield from (text for _, _, text in heapq.merge(*streams))
+
+    def lessons(self) -> Iterator[str]:
+        """Those of the first part that has some."""
+        return next((part.lessons() for part in self.parts if isinstance(part, WorldCorpus)), iter(()))
 
     def settings(self) -> dict[str, Any]:
         return {"mix": [part.settings() for part in self.parts]}

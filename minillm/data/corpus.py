@@ -17,6 +17,10 @@ class Corpus(Source):
         """The texts of one split, in a fixed order, none of them empty."""
         raise NotImplementedError
 
+    def lessons(self) -> Iterator[str]:
+        """Short texts without end that a model reads before all others, in a fixed order; most corpora have none."""
+        return iter(())
+
     def entropy_nats(self) -> float | None:
         """Surprise of all validation documents under what wrote them (nats, summed); None if unknown."""
         return None

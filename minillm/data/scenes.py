@@ -5,13 +5,28 @@ Each function writes one kind of document from a :class:`~minillm.data.grammar.S
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from minillm.data.grammar import Scene
 from minillm.data.stories import CLOSINGS, OPENINGS, PLOTS, TITLES
 from minillm.data.village import DAYS, NUMBERS
 
-__all__ = ["diary", "letter", "notice", "reading", "rhyme", "riddle", "story", "sums", "talk", "titled_story"]
+__all__ = [
+    "diary",
+    "echo",
+    "first_lesson",
+    "letter",
+    "notice",
+    "reading",
+    "rhyme",
+    "riddle",
+    "story",
+    "sums",
+    "talk",
+    "titled_story",
+]
 
 
 def story(scene: Scene) -> str:
@@ -113,13 +128,88 @@ PASSAGES: tuple[tuple[Any, ...], ...] = (
 
 
 def reading(scene: Scene) -> str:
-    """A short passage, two different questions about it, and their answers, each copied from the passage."""
+    """A short passage, all questions about it in any order, and their answers, each copied from the passage."""
     passage, *questions = scene.draws.choose(PASSAGES)
-    lines = [scene.say(passage)]
-    asked = scene.draws.choose(questions)
-    also = scene.draws.choose([question for question in questions if question is not asked])
-    for question, answer in (asked, also):
-        lines.append(f"Question: {scene.say(question)}\nAnswer: {scene.say(answer, capital=False)}.")
+    return "\n".join([scene.say(passage), *_asked(scene, _in_any_order(scene, questions))])
+
+
+def _asked(scene: Scene, questions: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+    for question, answer in questions:
+        yield f"Question: {scene.say(question)}\nAnswer: {scene.say(answer, capital=False)}."
+
+
+def _in_any_order(scene: Scene, items: Iterable[Any]) -> Iterator[Any]:
+    """The items in an order that is drawn, one draw for each that is asked for."""
+    left = list(items)
+    while left:
+        yield left.pop(scene.draws.choose(range(len(left))))
+
+
+# -- echoes: who has what, said twice ---------------------------------------------------------------------------------
+
+# Each row: the two slots that belong together, what is said of them, then pairs of a question and its answer.
+ECHOES: tuple[tuple[Any, ...], ...] = (
+    (
+        ("hero", "place"),
+        "{hero} is at the {place}. // at hero place",
+        ("Where is {hero}?", "at the {place}"),
+        ("Who is at the {place}?", "{hero}"),
+    ),
+    (
+        ("hero", "thing"),
+        "{hero} has the {thing}. // has hero thing",
+        ("What does {hero} have?", "the {thing}"),
+        ("Who has the {thing}?", "{hero}"),
+    ),
+    (
+        ("thing", "colour"),
+        "The {thing} is {colour}.",
+        ("What colour is the {thing}?", "{colour}"),
+        ("What is {colour}?", "the {thing}"),
+    ),
+    (
+        ("thing", "spot"),
+        "The {thing} is {spot}.",
+        ("Where is the {thing}?", "{spot}"),
+        ("What is {spot}?", "the {thing}"),
+    ),
+    (
+        ("hero", "food"),
+        "{hero} ate {food}. // ate hero food",
+        ("What did {hero} eat?", "{food}"),
+        ("Who ate {food}?", "{hero}"),
+    ),
+    (
+        ("hero", "mood"),
+        "{hero} is {mood}. // feels hero mood",
+        ("How does {hero} feel?", "{mood}"),
+        ("Who is {mood}?", "{hero}"),
+    ),
+)
+
+
+def echo(scene: Scene) -> str:
+    """Three to five things that are so, the same again in another order, and two questions about them."""
+    return _echo(scene, scene.draws.choose(ECHOES))
+
+
+def first_lesson(scene: Scene) -> str:
+    """An echo of the first kind, about who is where."""
+    return _echo(scene, ECHOES[0])
+
+
+def _echo(scene: Scene, row: tuple[Any, ...]) -> str:
+    slots, statement, *questions = row
+    said, pairs = [], []
+    for _ in range(scene.draws.choose((3, 4, 5))):
+        said.append(scene.say(statement))
+        pairs.append((said[-1], [scene[slot] for slot in slots]))
+        scene.turn_over(*slots)
+    lines = [" ".join(said), " ".join(["Again:", *(text for text, _ in _in_any_order(scene, pairs))])]
+    for _, values in islice(_in_any_order(scene, pairs), 2):
+        for slot, value in zip(slots, values, strict=True):
+            scene[slot] = value
+        lines += _asked(scene, [scene.draws.choose(questions)])
     return "\n".join(lines)
 
 

@@ -94,7 +94,8 @@ FRESH = frozenset({"manner"})
 _KINDS: dict[str, tuple[Callable[[Scene], str], int]] = {
     "titled_story": (scenes.titled_story, 24),
     "story": (scenes.story, 8),
-    "reading": (scenes.reading, 24),
+    "reading": (scenes.reading, 30),
+    "echo": (scenes.echo, 20),
     "letter": (scenes.letter, 8),
     "talk": (scenes.talk, 6),
     "notice": (scenes.notice, 4),
@@ -169,11 +170,22 @@ class World:
         """Yield documents `start` ... `start + n - 1` of the stream `seed`."""
         return (self.document(seed, index) for index in range(start, start + n))
 
+    def lesson(self, seed: int, index: int) -> Document:
+        """Return lesson number `index` of the stream `seed`: what a model reads before all other documents.
+
+        Lessons are all of one short kind, in which much of a text has to be looked up in its beginning. What belongs
+        together is learned from them in a few hundred steps; among other documents it would take far longer.
+        """
+        return self._write(RandomDraws(seed, index), "lesson", scenes.first_lesson)
+
     def write(self, draws: Draws) -> Document:
         """Return the document that `draws` leads to."""
         kind = draws.weighted(self.weights)
+        return self._write(draws, kind, _KINDS[kind][0])
+
+    def _write(self, draws: Draws, kind: str, tell: Callable[[Scene], str]) -> Document:
         scene = Scene(draws, POOLS, fresh=FRESH)
-        text = _KINDS[kind][0](scene)
+        text = tell(scene)
         promises: tuple[str, ...] = ()
         if kind == "titled_story":
             title = text.partition("\n")[0]

@@ -13,10 +13,18 @@ from minillm.model.decoder import DecoderModel
 __all__ = ["copy_friendly_start", "init_weights"]
 
 # Of the copy-friendly start:
-_FAST_PAIRS = 3  # rotary pairs that tell neighbours apart
-_SHARPNESS = 1.5  # gain of the queries that look at the token before
-_NOISE = 0.3  # relative to the weights it is added to
-_WRITTEN_SHARE = 0.5  # of what a layer's heads read
+# of layer 0: rotary pairs, how many tokens back they look, and the share they write of what they read, so that marks
+# are about as long as token vectors
+_BEFORE = (range(3), 1.0, 0.25)  # the token before
+_AROUND = (range(3, 6), 4.0, 1.0)  # some ten tokens, and those about four back the most; their mean is short
+_SHARPNESS = 1.5  # gain of the queries
+_NOISE = 0.1  # relative to the weights it is added to
+_WRITTEN_SHARE = 0.5  # of what a head of a later layer reads
+# What the heads of the second layer and of those after it compare, in turn; see `_compare`.
+_SECOND, _LATER = (
+    ("follows", "surroundings", "mentioned", "follows"),
+    ("like", "surroundings", "mentioned", "like"),
+)
 
 
 @torch.no_grad()
@@ -65,12 +73,16 @@ def copy_friendly_start(model: DecoderModel, generator: torch.Generator | int = 
 
     A model continues "... red ball ... red" with "ball" by two steps (Olsson et al. 2022): a head marks each token with
     the token before it; a later head looks for the place whose mark is the present token and passes on what stands
-    there. Learning this from nothing takes a small model long. Here
+    there. To say where Kofi is, of two people, it needs another mark: which words stand around a token. Learning this
+    from nothing takes a small model long. Here
 
-    - half of the heads of layer 0 look at the token before: a direction that all embeddings share makes their queries
-      and keys constant, so that rotary positions alone decide, and the keys are turned by one position;
-    - in later layers queries and keys of a head are nearly the same projection, so that like attends to like;
-    - every layer's heads together write half of what they read, unchanged: W_o W_v = I / 2.
+    - half of the heads of layer 0 look at the token before, the other half at some ten tokens before: a direction that
+      all embeddings share makes their queries and keys constant, so that rotary positions alone decide. What they read
+      they write into directions of their own, so that "Kofi stands before me" is not taken for "I am Kofi";
+    - a head of layer 1 compares what a token is with those marks, or the marks with one another, and passes on what
+      it finds: see `_compare`;
+    - in later layers some of the heads do so too; in the others queries and keys are nearly the same projection, so
+      that like attends to like.
 
     A direction that all token vectors share moves all logits alike, and so leaves the predictions as they are. The
     last norm's gain is 1: a model that can copy needs sharp logits early, and the loss then starts somewhat above
@@ -81,68 +93,150 @@ def copy_friendly_start(model: DecoderModel, generator: torch.Generator | int = 
         generator: a CPU generator, or a seed for a fresh one.
 
     Reference: Trockman & Kolter 2023, "Mimetic Initialization of Self-Attention Layers"; Olsson et al. 2022,
-    "In-context Learning and Induction Heads".
+    "In-context Learning and Induction Heads"; Feng & Steinhardt 2023, "How do Language Models Bind Entities in
+    Context?" (arXiv 2310.17191).
     """
     generator = torch.Generator().manual_seed(generator) if isinstance(generator, int) else generator
     embedding = model.model.embed_tokens.weight
     shared = _normal((embedding.shape[1],), 1.0, generator).sign()
     embedding += embedding.std() * shared
-    for layer, block in enumerate(model.model.blocks):
-        attention = block.self_attn
-        if layer == 0:
-            _look_at_the_token_before(attention, shared, model.config.rope_theta, generator)
-        else:
-            _look_for_the_like(attention, generator)
-        _pass_on_what_is_read(attention, generator)
+    first, *others = (block.self_attn for block in model.model.blocks)
+    n_before = max(1, _n_key_heads(first) // 2)
+    shares = []
+    for head in range(_n_key_heads(first)):
+        pairs, distance, share = _BEFORE if head < n_before else _AROUND
+        _look_back(first, head, shared, pairs, distance, model.config.rope_theta, generator)
+        shares.append(share)
+    tokens, marks = _write_marks(first, shared, shares, generator)
+    for number, attention in enumerate(others):
+        plan = _LATER if number else _SECOND
+        passed_on = _orthogonal(attention.v_proj.weight.shape, generator)
+        for head in range(_n_key_heads(attention)):
+            what = plan[head % len(plan)]
+            of = head % n_before if what == "follows" else min(n_before + number % n_before, len(marks) - 1)
+            _compare(attention, head, what, tokens[of], marks[of], passed_on, generator)
+    for attention in (first, *others):
+        if attention.q_norm is not None:
+            attention.q_norm.weight.fill_(_SHARPNESS)
     model.model.norm.weight.fill_(1.0)
 
 
-def _look_at_the_token_before(
-    attention: Attention, shared: Tensor, theta: float, generator: torch.Generator
+def _look_back(
+    attention: Attention,
+    head: int,
+    shared: Tensor,
+    pairs: range,
+    distance: float,
+    theta: float,
+    generator: torch.Generator,
 ) -> None:
-    """Make half of the heads (at least one) see the previous token, whatever the tokens are.
+    """Make a key head, and the query heads that share it, see the tokens `distance` back, whatever they are.
 
-    After rotation the score of a key d positions back is the mean of cos(w (d - 1)) over the few fastest rotary
-    frequencies w, times the lengths: highest at d = 1.
+    After rotation the score of a key d positions back is the mean of cos(w (d - distance)) over the frequencies w of
+    the rotary pairs, times the lengths: highest at d = distance; with fast pairs there alone.
     """
-    head_width = attention.head_width
-    angle = theta ** (-torch.arange(min(_FAST_PAIRS, head_width // 2)) * 2.0 / head_width)
-    query, key = torch.zeros(head_width), torch.zeros(head_width)
-    query[: len(angle)] = 1.0
-    key[: len(angle)], key[head_width // 2 :][: len(angle)] = angle.cos(), angle.sin()
-    n_key_heads = max(1, attention.k_proj.weight.shape[0] // head_width // 2)
-    group = attention.q_proj.weight.shape[0] // attention.k_proj.weight.shape[0]
+    width = attention.head_width
+    chosen = torch.tensor([pair for pair in pairs if pair < width // 2] or [width // 2 - 1])
+    angle = distance * theta ** (-chosen * 2.0 / width)
+    query, key = torch.zeros(width), torch.zeros(width)
+    query[chosen] = 1.0
+    key[chosen], key[width // 2 + chosen] = angle.cos(), angle.sin()
     # A vector of the residual stream is half `shared`: after RMSNorm its product with it is d_model / sqrt(2).
     seen = len(shared) / math.sqrt(2)
-    for projection, vector, heads, gain in (
-        (attention.q_proj, query, n_key_heads * group, _SHARPNESS),
-        (attention.k_proj, key, n_key_heads, 1.0),
+    for vector, gain, rows in (
+        (query, _SHARPNESS, _query_rows(attention, head)),
+        (key, 1.0, _key_rows(attention, head)),
     ):
-        length = gain * math.sqrt(head_width)  # what QK-norm with this gain makes of it as well
-        rows = torch.outer(vector / vector.norm() * length / seen, shared).repeat(heads, 1)
-        projection.weight[: len(rows)] = rows + _normal(rows.shape, _NOISE * float(rows.std()), generator)
-    if attention.q_norm is not None:
-        attention.q_norm.weight.fill_(_SHARPNESS)
+        length = gain * math.sqrt(width)  # what QK-norm with this gain makes of it as well
+        wanted = torch.outer(vector / vector.norm() * length / seen, shared)
+        for weights in rows:
+            weights.copy_(_noisy(wanted, generator))
 
 
-def _look_for_the_like(attention: Attention, generator: torch.Generator) -> None:
-    """Make queries and keys two noisy copies of one random projection."""
-    std = attention.k_proj.weight.shape[1] ** -0.5
-    common = _normal(attention.k_proj.weight.shape, std, generator)
-    for projection, rows in (
-        (attention.q_proj, _for_query_heads(common, attention)),
-        (attention.k_proj, common),
-    ):
-        projection.weight.copy_(rows + _normal(rows.shape, _NOISE * std, generator))
+def _write_marks(
+    attention: Attention, shared: Tensor, shares: list[float], generator: torch.Generator
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Let the heads write a share of what they read into directions of their own.
+
+    Returns:
+        for each key head (head_width, d_model) the directions of a token that it reads, and those that it writes.
+    """
+    unit = shared / shared.norm()
+    read = _orthogonal(attention.v_proj.weight.shape, generator)
+    read -= torch.outer(read @ unit, unit)  # what all tokens share is no mark
+    write = _orthogonal(attention.v_proj.weight.shape, generator)
+    width = attention.head_width
+    written = write * torch.tensor(shares).repeat_interleave(width)[:, None] / _group(attention)
+    attention.v_proj.weight.copy_(read)
+    attention.o_proj.weight.copy_(_for_query_heads(written, attention).T)
+    return list(read.split(width)), list(write.split(width))
 
 
-def _pass_on_what_is_read(attention: Attention, generator: torch.Generator) -> None:
-    """Make the heads together write half of the normalised vectors they look at."""
-    kv_width, d_model = attention.v_proj.weight.shape
-    values = _orthogonal(max(kv_width, d_model), generator)[:kv_width, :d_model]
-    group = attention.q_proj.weight.shape[0] // attention.v_proj.weight.shape[0]
-    attention.v_proj.weight.copy_(values)
-    attention.o_proj.weight.copy_(_for_query_heads(values, attention).T * (_WRITTEN_SHARE / group))
+def _compare(
+    attention: Attention,
+    head: int,
+    what: str,
+    token: Tensor,
+    mark: Tensor,
+    passed_on: Tensor,
+    generator: torch.Generator,
+) -> None:
+    """Lay into a head which places it looks for, and what it passes on from there.
+
+    ============ =================================== ============================================================
+    what         the present token attends to        so that
+    ============ =================================== ============================================================
+    follows      places marked with what it is       what followed it last time is passed on
+    surroundings places with marks like its own      what stood among the same words is passed on
+    mentioned    the words that it is marked with    what they are marked with is passed on: what stood around them
+    like         places that are like itself         what it reads is passed on
+    ============ =================================== ============================================================
+
+    Args:
+        token, mark: (head_width, d_model) directions that a head of layer 0 reads and writes.
+        passed_on: (key heads x head_width, d_model) directions for what is passed on as it is.
+    """
+    width, std = attention.head_width, attention.k_proj.weight.shape[1] ** -0.5
+    same = passed_on[head * width : (head + 1) * width]
+    common = _normal(token.shape, std, generator)
+    query, key, read, write = {
+        "follows": (token, mark, same, same),
+        "surroundings": (mark, mark, same, same),
+        "mentioned": (mark, token, mark, token),
+        "like": (common, common, same, same),
+    }[what]
+    group = _group(attention)
+    for weights in _query_rows(attention, head):
+        weights.copy_(_noisy(query, generator))
+    for weights in _key_rows(attention, head):
+        weights.copy_(_noisy(key, generator))
+    attention.v_proj.weight[head * width : (head + 1) * width] = read
+    columns = attention.o_proj.weight.unflatten(1, (-1, width))[:, head * group : (head + 1) * group]
+    columns.copy_((write.T * (_WRITTEN_SHARE / group))[:, None].expand_as(columns))
+
+
+def _n_key_heads(attention: Attention) -> int:
+    return attention.k_proj.weight.shape[0] // attention.head_width
+
+
+def _group(attention: Attention) -> int:
+    """How many query heads share a key head."""
+    return attention.q_proj.weight.shape[0] // attention.k_proj.weight.shape[0]
+
+
+def _query_rows(attention: Attention, head: int) -> tuple[Tensor, ...]:
+    """Views of the rows of the query heads that share a key head."""
+    group = _group(attention)
+    return attention.q_proj.weight.split(attention.head_width)[head * group : (head + 1) * group]
+
+
+def _key_rows(attention: Attention, head: int) -> tuple[Tensor, ...]:
+    """A view of the rows of a key head."""
+    return attention.k_proj.weight.split(attention.head_width)[head : head + 1]
+
+
+def _noisy(rows: Tensor, generator: torch.Generator) -> Tensor:
+    return rows + _normal(rows.shape, _NOISE * float(rows.std()), generator)
 
 
 def _for_query_heads(rows: Tensor, attention: Attention) -> Tensor:
@@ -152,9 +246,10 @@ def _for_query_heads(rows: Tensor, attention: Attention) -> Tensor:
     return of_each.repeat_interleave(group, dim=0).flatten(0, 1)
 
 
-def _orthogonal(width: int, generator: torch.Generator) -> Tensor:
-    q: Tensor = torch.linalg.qr(torch.empty(width, width).normal_(generator=generator)).Q
-    return q
+def _orthogonal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """A matrix whose rows are orthonormal, or its columns where it has more rows than columns."""
+    q: Tensor = torch.linalg.qr(torch.empty(max(shape), max(shape)).normal_(generator=generator)).Q
+    return q[: shape[0], : shape[1]]
 
 
 def _normal(shape: tuple[int, ...], std: float, generator: torch.Generator) -> Tensor:

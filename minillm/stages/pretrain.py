@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minillm import checks
-from minillm.data.batches import PackedDocuments, TokenDocuments, tokenize, whole_documents
+from minillm.data.batches import InTurn, PackedDocuments, TokenDocuments, tokenize, whole_documents
 from minillm.data.corpora import Corpus
 from minillm.data.shards import open_shards, write_shards
 from minillm.keys import setting
@@ -37,6 +37,7 @@ class PretrainConfig:
     fit: FitConfig  # the training
     rows: int = 16  # rows of context_length tokens in the batch of one optimizer step
     copy_friendly: bool = True  # whether the first weights make copying from the context easy to learn
+    lesson_steps: int = 0  # steps at the start that read the lessons of the corpus, where it has some
     max_epochs: float = 20.0  # fewer steps are made where the corpus would be read more often than this
     validation_tokens: int = setting(  # about so many are predicted at each validation during training
         16_384, decides=lambda config: config.fit.stops_early
@@ -48,6 +49,7 @@ class PretrainConfig:
         for name in ("rows", "validation_tokens"):
             checks.whole_number(name, getattr(self, name), at_least=1)
         checks.yes_or_no("copy_friendly", self.copy_friendly)
+        checks.whole_number("lesson_steps", self.lesson_steps, at_least=0)
         checks.number("max_epochs", self.max_epochs, above=0)
 
 
@@ -86,13 +88,14 @@ def pretrain(
     some = TokenDocuments(_sample(held_out, config.validation_tokens), end_of_text)
     packed = PackedDocuments(train, end_of_text, context_length, config.rows, options.seed)
     steps = min(config.fit.steps, math.ceil(config.max_epochs * packed.batches_per_epoch))
+    lessons = _lessons(config, tokenizer, corpus, options.seed)
     generator = make_generator(options.seed)
     model = GPT(replace(config.model, vocab_size=tokenizer.vocab_size), generator)
     if config.copy_friendly:
         copy_friendly_start(model, generator)
     result = fit(
         model,
-        packed,
+        InTurn(lessons, config.lesson_steps, packed) if lessons else packed,
         replace(config.fit, steps=steps, seed=options.seed),
         validate=lambda _: _loss(model, some, end_of_text).per_token,
         directory=options.folder,
@@ -136,6 +139,22 @@ def _documents(
         write_shards(texts, tokenizer, folder, workers=min(8, runtime.threads), progress=progress)
     wait_for_main(runtime.world_size)
     return open_shards(folder, tokenizer.end_of_text_id)
+
+
+def _lessons(
+    config: PretrainConfig, tokenizer: Tokenizer, corpus: Corpus, seed: int
+) -> PackedDocuments | None:
+    """The lessons of the corpus for as many steps as there are to be; None where there are none."""
+    wanted = config.lesson_steps * config.rows * config.model.context_length
+    chosen: list[list[int]] = []
+    for ids in tokenize(tokenizer, corpus.lessons() if wanted else ()):
+        if wanted <= 0:
+            break
+        chosen.append(ids)
+        wanted -= len(ids) + 1
+    if not chosen:
+        return None
+    return PackedDocuments(chosen, tokenizer.end_of_text_id, config.model.context_length, config.rows, seed)
 
 
 def _sample(token_documents: list[list[int]], tokens: int) -> list[list[int]]:

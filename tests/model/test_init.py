@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from minillm.model.blocks import Attention
 from minillm.model.gpt import GPT, IGNORE_INDEX, GPTConfig, next_token_loss
 from minillm.model.init import copy_friendly_start, init_weights
 
@@ -77,25 +78,58 @@ def test_half_of_the_first_heads_look_at_the_token_before(
 
 
 @torch.no_grad()
-def test_later_heads_look_for_the_like_and_pass_on_what_they_read() -> None:
+def test_the_other_first_heads_look_at_some_ten_tokens() -> None:
     model = GPT(GPTConfig(**SHAPE, n_head=4))
     copy_friendly_start(model)
-    for block in model.model.layers[1:]:
-        attention = block.self_attn
-        query, key = attention.q_proj.weight.flatten(), attention.k_proj.weight.flatten()
-        assert F.cosine_similarity(query, key, dim=0) > 0.85
-        passed_on = attention.o_proj.weight @ attention.v_proj.weight
-        torch.testing.assert_close(passed_on, torch.eye(128) / 2, atol=1e-5, rtol=0)
+    ids = torch.randint(0, 300, (3, 90), generator=torch.Generator().manual_seed(1))
+    weights = attention_weights(model, 0, ids)[:, 2:, 40:]
+    distance = (torch.arange(40, 90)[:, None] - torch.arange(90)).clamp(min=0)
+    assert 3 < (weights * distance).sum(-1).mean() < 7
+    assert (weights * (distance > 12)).sum(-1).mean() < 0.1
+    assert weights.amax(-1).mean() < 0.3
+
+
+def rows_of(attention: Attention, head: int) -> dict[str, torch.Tensor]:
+    """(head_width, d_model) directions: what a head asks, offers, reads and writes."""
+    part = slice(head * attention.head_width, (head + 1) * attention.head_width)
+    weights = {name: getattr(attention, f"{name}_proj").weight for name in "qkvo"}
+    return {name: (weight.T if name == "o" else weight)[part] for name, weight in weights.items()}
+
+
+def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return F.cosine_similarity(one.flatten(), other.flatten(), dim=0).item() > 0.85
+
+
+@torch.no_grad()
+def test_second_heads_compare_tokens_with_the_marks_that_the_first_ones_write() -> None:
+    model = GPT(GPTConfig(**SHAPE, n_head=4))
+    copy_friendly_start(model)
+    first, second = (model.model.layers[layer].self_attn for layer in (0, 1))
+    for head, of in ((0, 0), (3, 1)):  # follows: what am I? who is marked with it, and what is that?
+        mine, marks = rows_of(second, head), rows_of(first, of)
+        assert alike(mine["q"], marks["v"]) and alike(mine["k"], marks["o"]) and alike(mine["v"], mine["o"])
+    mine, marks = rows_of(second, 1), rows_of(first, 2)  # surroundings: who has my marks, and what is that?
+    assert alike(mine["q"], marks["o"]) and alike(mine["k"], marks["o"]) and alike(mine["v"], mine["o"])
+    mine = rows_of(second, 2)  # mentioned: who is what I am marked with, and how is that marked?
+    assert alike(mine["q"], marks["o"]) and alike(mine["k"], marks["v"])
+    assert alike(mine["v"], marks["o"]) and alike(mine["o"], marks["v"])
+
+
+@torch.no_grad()
+def test_some_later_heads_look_for_the_like() -> None:
+    model = GPT(GPTConfig(**SHAPE, n_head=4))
+    copy_friendly_start(model)
+    heads = [rows_of(model.model.layers[2].self_attn, head) for head in range(4)]
+    assert [alike(head["q"], head["k"]) for head in heads] == [True, True, False, True]
+    assert [alike(head["v"], head["o"]) for head in heads] == [True, True, False, True]
 
 
 def test_grouped_queries_share_rows() -> None:
     model = GPT(GPTConfig(**SHAPE, n_head=4, n_kv_head=2))
     copy_friendly_start(model)
-    attention = model.model.layers[1].self_attn
-    query = attention.q_proj.weight.detach().unflatten(0, (2, 2, 32))
-    key = attention.k_proj.weight.detach().unflatten(0, (2, 32))
-    for member in (0, 1):
-        assert F.cosine_similarity(query[:, member].flatten(), key.flatten(), dim=0) > 0.85
+    query = model.model.layers[1].self_attn.q_proj.weight.detach().unflatten(0, (2, 2, 32))
+    for of_a_key_head in query:
+        assert alike(of_a_key_head[0], of_a_key_head[1])
 
 
 def loss_on_repetitions(copy_friendly: bool) -> float:

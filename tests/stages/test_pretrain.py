@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from minillm.data.batches import PackedDocuments, tokenize, whole_documents
-from minillm.data.corpora import WorldCorpus, open_corpus
+from minillm.data.batches import InTurn, PackedDocuments, tokenize, whole_documents
+from minillm.data.corpora import HubCorpus, MixedCorpus, WorldCorpus, open_corpus
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.stages.pretrain import PretrainConfig, pretrain, validation_figures
 from minillm.stages.tokenizer import TokenizerConfig, compression, train_tokenizer
@@ -128,6 +129,45 @@ def test_a_stopped_run_ends_with_the_same_weights(corpus, tokenizer, runtime, tm
     figures, cut = train(corpus, tokenizer, tmp_path / "cut", runtime)
     assert figures["steps"] == 6
     assert all(torch.equal(a, b) for a, b in zip(cut.parameters(), whole.parameters(), strict=True))
+
+
+def test_lessons_are_read_first(tokenizer, runtime, tmp_path, monkeypatch):
+    """The first steps read what the world's lessons say, the others its documents, and the place is the step."""
+    world = WorldCorpus(n_documents=60, n_validation=10)
+    texts: dict[int, str] = {}
+
+    class Spy(InTurn):
+        def batch(self, step):
+            batch = super().batch(step)
+            texts[step] = tokenizer.decode(
+                [i for i in batch.ids.flatten().tolist() if i != tokenizer.end_of_text_id]
+            )
+            return batch
+
+    monkeypatch.setattr("minillm.stages.pretrain.InTurn", Spy)
+    config = replace(CONFIG, lesson_steps=2)
+    once, model = train(world, tokenizer, tmp_path / "once", runtime, config)
+    counts = [texts[step].count("is at the") for step in range(CONFIG.fit.steps)]
+    assert min(counts[:2]) > max(counts[2:])
+    assert once["steps"] == CONFIG.fit.steps
+    again, _ = train(world, tokenizer, tmp_path / "again", runtime, config)
+    assert again["train_loss"] == once["train_loss"]
+    without, _ = train(world, tokenizer, tmp_path / "without", runtime)
+    assert without["train_loss"] != once["train_loss"]
+
+
+def test_a_corpus_without_lessons_is_read_from_the_first_step(corpus, tokenizer, runtime, tmp_path):
+    assert list(corpus.lessons()) == []
+    plain, _ = train(corpus, tokenizer, tmp_path / "plain", runtime)
+    asked, _ = train(corpus, tokenizer, tmp_path / "asked", runtime, replace(CONFIG, lesson_steps=3))
+    assert asked["train_loss"] == plain["train_loss"]
+
+
+def test_a_mix_has_the_lessons_of_its_world():
+    world = WorldCorpus(n_documents=10, n_validation=5)
+    mix = MixedCorpus((HubCorpus("owner/stories"), world))
+    assert list(islice(mix.lessons(), 3)) == list(islice(world.lessons(), 3))
+    assert list(MixedCorpus((HubCorpus("owner/stories"),)).lessons()) == []
 
 
 def test_seeds_decide_the_result(corpus, tokenizer, runtime, tmp_path):
