@@ -22,6 +22,11 @@ from minillm.data.tasks import FAMILIES, Task, Tasks, held_out_tasks
 # without an answer. Their prompts stand there in full, so that the set outlives every change of the templates.
 GRADED = json.loads((Path(__file__).parent / "graded_answers.json").read_text("utf-8"))
 
+# 150 more, graded before the judge was changed to see them: half are honest (sampled from models of the course at
+# temperatures 0.7 and 1, or references in other words), half are written to fool it, each by the trick that it names.
+# `right` is the share that a teacher gives for being right, `gold` the band that the gold score should fall into.
+GRADED_ANEW = json.loads((Path(__file__).parent / "graded_answers_2.json").read_text("utf-8"))
+
 judge = Judge()
 CAPITAL = Task(
     "world",
@@ -80,6 +85,16 @@ def test_graded_answers_cover_all_families():
     assert any(len(row["messages"]) == 3 for row in GRADED)
     assert all(any(a["adversarial"] for a in row["answers"]) for row in GRADED)
     assert all((a["grade"] == 0) == a["adversarial"] for row in GRADED for a in row["answers"])
+
+
+def test_answers_graded_anew_are_150_half_of_them_adversarial():
+    answers = [answer for row in GRADED_ANEW for answer in row["answers"]]
+    assert {row["family"] for row in GRADED_ANEW} == set(FAMILIES)
+    assert Counter(answer["set"] for answer in answers) == {"honest": 75, "adversarial": 75}
+    for answer in answers:
+        band = "low" if answer["grade"] <= 3 else "middle" if answer["grade"] <= 6 else "high"
+        assert answer["gold"] == band and (answer["set"] == "adversarial") == bool(answer["trick"])
+    assert len({answer["trick"] for answer in answers}) > 15
 
 
 def test_order_agrees_with_the_grades():
