@@ -562,7 +562,7 @@ def test_eval_compares_models_on_the_same_tasks(tuned):
 
 def test_eval_prints_a_table(tuned):
     result = minillm("eval", "sft", "sft", "--out", tuned, "-n", 1)
-    for word in ("held-out tasks", "village", "all, sampled", "judge's mean score", "wins 50.0%"):
+    for word in ("held-out tasks", "village", "all, sampled", "judge's mean gold score", "wins 50.0%"):
         assert word in result.out, result.out
 
 

@@ -32,7 +32,8 @@ class Comparison:
         prompt: the conversation up to and with the user's message.
         answers: the texts.
         ranks: of each answer, 0 for the best; equal ranks express no preference.
-        gold: the judge's score of each (0-1), from which the ranks were drawn with noise; empty where unknown.
+        gold: the judge's `score` of each (0-1), the taste from which the ranks were drawn with noise, and not the
+            `gold` of its verdict; empty where unknown.
         verdicts: the judge's verdicts; empty where unknown.
         family: of the task; "" where unknown.
     """

@@ -72,15 +72,61 @@ class Verdict:
     fault: str = ""
 
     @property
+    def factor(self) -> float:
+        """What the sum of the parts is multiplied by: 1, or a tenth for what is no answer."""
+        return NO_ANSWER_SHARE if self.fault else 1.0
+
+    @property
+    def products(self) -> dict[str, float]:
+        """Each part's mark times its weight: what it adds to the sum (0 to its weight)."""
+        return {name: WEIGHTS[name] * mark for name, mark in self.parts.items()}
+
+    @property
     def score(self) -> float:
-        """The weighted sum of the parts (0 to 1); a tenth of it for what is no answer."""
-        total = sum(WEIGHTS[name] * mark for name, mark in self.parts.items())
-        return total * (NO_ANSWER_SHARE if self.fault else 1.0)
+        """The annotators' taste: the weighted sum of the parts, times the factor (0 to 1)."""
+        return sum(self.products.values()) * self.factor
+
+    @property
+    def gold(self) -> float:
+        """The yardstick: the mark for being right, times what the score would be if all were right (0 to 1)."""
+        others = sum(product for name, product in self.products.items() if name != "correct")
+        return self.parts["correct"] * (WEIGHTS["correct"] + others) * self.factor
 
     @property
     def is_correct(self) -> bool:
         """Whether the task is done: everything asked for is there, and it is an answer."""
         return self.parts["correct"] == 1.0 and not self.fault
+
+    def table(self) -> str:
+        """Marks, weights and products of all parts in columns, then their sum, the factor and the two scores.
+
+        >>> print(Verdict(dict.fromkeys(WEIGHTS, 1.0) | {"kind": 0.5}, "loop").table())
+        part       mark  weight  product
+        correct    1.00    0.40     0.40
+        follows    1.00    0.10     0.10
+        honest     1.00    0.05     0.05
+        kind       0.50    0.20     0.10
+        complete   1.00    0.10     0.10
+        varied     1.00    0.10     0.10
+        length     1.00    0.05     0.05
+        sum                         0.90
+        factor                    x 0.10  (loop)
+        score                       0.09
+        gold                        0.09
+        """
+        lines = [f"{'part':8} {'mark':>6} {'weight':>7} {'product':>8}"]
+        for name, product in self.products.items():
+            lines.append(f"{name:8} {self.parts[name]:6.2f} {WEIGHTS[name]:7.2f} {product:8.2f}")
+        factor = f"x {self.factor:.2f}" + (f"  ({self.fault})" if self.fault else "")
+        return "\n".join(
+            [
+                *lines,
+                f"{'sum':8} {sum(self.products.values()):23.2f}",
+                f"{'factor':8} {'':17}{factor}",
+                f"{'score':8} {self.score:23.2f}",
+                f"{'gold':8} {self.gold:23.2f}",
+            ]
+        )
 
 
 class Judge:

@@ -16,7 +16,7 @@ from minillm.model.gpt import GPT
 from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["Report", "answer_tasks", "evaluate_tasks", "few_shot_accuracy", "fitting_tasks"]
+__all__ = ["Report", "answer_tasks", "evaluate_tasks", "few_shot_accuracy", "fitting_tasks", "mean_parts"]
 
 _CANDIDATES = 20  # training tasks looked through for each example: about half of them have the plain style
 
@@ -52,18 +52,18 @@ class Report:
 
     @property
     def scores(self) -> list[float]:
-        """The judge's score of each answer (0-1)."""
-        return [verdict.score for verdict in self.verdicts]
+        """The judge's gold score of each answer (0-1), in which an answer that is wrong is worth nothing."""
+        return [verdict.gold for verdict in self.verdicts]
 
     @property
     def gold_score(self) -> float:
-        """The judge's mean score (0-1)."""
+        """The judge's mean gold score (0-1)."""
         return _mean(self.scores)
 
     @property
     def parts(self) -> dict[str, float]:
         """The mean mark of each part of the judge's rubric (0-1)."""
-        return {name: _mean(verdict.parts[name] for verdict in self.verdicts) for name in WEIGHTS}
+        return mean_parts(self.verdicts)
 
     def figures(self) -> dict[str, Any]:
         """The key figures, as JSON values."""
@@ -78,6 +78,11 @@ class Report:
             "repeated_share": statistics.repeated_share,
             "distinct_bigrams": statistics.distinct_bigrams,
         }
+
+
+def mean_parts(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """The mean mark of each part of the judge's rubric (0-1)."""
+    return {name: _mean(verdict.parts[name] for verdict in verdicts) for name in WEIGHTS}
 
 
 def _mean(values: Iterable[float]) -> float:

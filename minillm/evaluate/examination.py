@@ -35,5 +35,5 @@ def examination_fingerprint(n: int) -> str:
     for task, other in zip(tasks, [*tasks[1:], *tasks[:1]], strict=True):
         answers = (task.answer, task.question, other.answer, *task.keys[:1], *task.rivals[:1])
         verdicts = [judge(task, answer) for answer in answers]
-        lines += [repr(task), *(f"{verdict!r} {verdict.score:.12f}" for verdict in verdicts)]
+        lines += [repr(task), *(f"{verdict!r} {verdict.gold:.12f}" for verdict in verdicts)]
     return sha256_bytes("\n".join(lines).encode())[:16]

@@ -11,7 +11,7 @@ import torch
 from minillm.data.answers import Answer
 from minillm.data.judge import Verdict
 from minillm.data.tasks import Task
-from minillm.evaluate.answers import answer_tasks
+from minillm.evaluate.answers import answer_tasks, mean_parts
 from minillm.evaluate.compare import win_rate
 from minillm.model.gpt import GPT, next_token_loss
 from minillm.model.heads import RewardModel
@@ -99,14 +99,20 @@ class PolicyReport:
 
     @property
     def scores(self) -> list[float]:
-        """The judge's score of each answer (0-1)."""
-        return [verdict.score for verdict in self.verdicts]
+        """The judge's gold score of each answer (0-1), in which an answer that is wrong is worth nothing."""
+        return [verdict.gold for verdict in self.verdicts]
 
     def figures(self) -> dict[str, Any]:
-        """The means, as JSON values: the judge's score (0-1), the learned reward, nats per response."""
+        """The means, as JSON values.
+
+        The judge's gold score, its marks by part, and `correct`, the share of answers that are wholly right (all 0-1);
+        nats and tokens per response; the learned reward.
+        """
         n = len(self.answers)
-        figures = {
+        figures: dict[str, Any] = {
             "gold_score": sum(self.scores) / n,
+            "correct": sum(verdict.is_correct for verdict in self.verdicts) / n,
+            "parts": mean_parts(self.verdicts),
             "kl_per_response": sum(self.kl) / n,
             "mean_tokens": sum(len(answer.ids) for answer in self.answers) / n,
         }
@@ -127,7 +133,7 @@ def evaluate_policy(
     seed: int = 0,
     max_new_tokens: int | None = None,
 ) -> PolicyReport:
-    """Let a policy answer tasks at temperature 1, and measure distance, learned reward and the judge's score.
+    """Let a policy answer tasks at temperature 1, and measure distance, learned reward and the judge's gold score.
 
     Args:
         policy: what answers.
@@ -166,7 +172,8 @@ def best_of_n(
         counts: the numbers n to look at; the largest decides how many answers are sampled.
 
     Returns:
-        for each n the mean learned reward, the judge's mean score (0-1) and the bound of the KL (nats per response).
+        for each n the mean learned reward, the judge's mean gold score (0-1), the share of answers that are wholly
+        right (`correct`) and the bound of the KL (nats per response).
 
     Reference: Stiennon et al. 2020, appendix G.3 (the formula, since shown by Beirami et al. 2024 to be a bound).
     """
@@ -178,12 +185,14 @@ def best_of_n(
     rewards = answer_rewards(reward_model, tokenizer, [task.prompt for task in repeated], report.answers)
     learned = torch.tensor(rewards).view(len(tasks), most)
     gold = torch.tensor(report.scores).view(len(tasks), most)
+    right = torch.tensor([float(verdict.is_correct) for verdict in report.verdicts]).view(len(tasks), most)
     found = {}
     for n in counts:
         best = learned[:, :n].argmax(dim=1, keepdim=True)
         found[n] = {
             "reward": learned.gather(1, best).mean().item(),
             "gold_score": gold.gather(1, best).mean().item(),
+            "correct": right.gather(1, best).mean().item(),
             "kl_bound": float(torch.log(torch.tensor(float(n))) - (n - 1) / n),
         }
     return found

@@ -1,4 +1,9 @@
-"""How good a reward model is: whether it orders answers as the judge does, and whether its odds can be believed."""
+"""How good a reward model is: whether it orders answers as the judge does, and whether its odds can be believed.
+
+The order is that of the judge's `score`, the annotators' taste without its noise: this is what the annotators rank by,
+and so what a reward model can learn. A friendly wrong answer has about half a score there. The gated `gold` score, by
+which policies are measured, is another yardstick and plays no part here.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ class ScoredPairs:
 
     Attributes:
         margins: (pairs,) the reward model's score of the preferred answer less that of the other.
-        gold_margins: (pairs,) the same of the judge's scores; empty where those are unknown.
+        gold_margins: (pairs,) the same of the judge's scores without noise; empty where those are unknown.
         flaws: for each pair the part of the judge's rubric that decides most between the two ("kind", "correct", ...;
             "no answer" where one is none at all); empty where unknown.
         families: of the tasks that were asked, one for each pair; "" where unknown.

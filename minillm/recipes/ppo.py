@@ -139,4 +139,5 @@ PPO = Stage(
     passes=passes,
     validated=False,
     tested_on_tasks=True,
+    test_version=2,
 )

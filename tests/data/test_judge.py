@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillm.data.judge import NO_ANSWER_SHARE, WEIGHTS, Judge, noisy_ranking
+from minillm.data.judge import NO_ANSWER_SHARE, WEIGHTS, Judge, Verdict, noisy_ranking
 from minillm.data.phrases import ASIDES, KIND_ENDINGS, RUDE
 from minillm.data.tasks import FAMILIES, Task, Tasks, held_out_tasks
 
@@ -174,6 +174,42 @@ def test_a_fault_leaves_a_tenth():
         NO_ANSWER_SHARE * sum(WEIGHTS[n] * m for n, m in verdict.parts.items())
     )
     assert not verdict.is_correct
+
+
+@pytest.mark.parametrize(
+    ("answer", "score", "gold"),
+    [
+        ("The capital of Peru is Lima. I hope that helps!", 1.0, 1.0),
+        ("The capital of Peru is Lima.", 0.9, 0.9),
+        ("The capital of Peru is Rome. I am glad to help!", 0.6, 0.0),  # the annotators' flaw
+        ("The capital of Peru is Lima. The capital of Peru is Rome.", 0.1 * 0.5, 0.0),
+        ("Lima Lima Lima Lima Lima Lima.", 0.1 * 0.9, 0.1 * 0.9),  # right, but a loop
+    ],
+)
+def test_gold_is_gated_by_correctness(answer, score, gold):
+    verdict = judge(CAPITAL, answer)
+    assert verdict.score == pytest.approx(score)
+    assert verdict.gold == pytest.approx(gold)
+
+
+@given(marks=st.lists(st.floats(0, 1), min_size=7, max_size=7), fault=st.sampled_from(("", "loop")))
+def test_gold_equals_its_formula_and_is_never_above_the_score(marks, fault):
+    verdict = Verdict(dict(zip(WEIGHTS, marks, strict=True)), fault)
+    if_right = Verdict(verdict.parts | {"correct": 1.0}, fault)
+    assert verdict.gold == pytest.approx(verdict.parts["correct"] * if_right.score)
+    assert verdict.gold <= verdict.score + 1e-12
+    assert sum(verdict.products.values()) * verdict.factor == pytest.approx(verdict.score)
+
+
+def test_the_columns_of_the_table_add_up():
+    verdict = judge(CAPITAL, "The capital of Peru is Lima. The capital of Peru is Rome. I hope so")
+    cells = {line.split()[0]: line.split()[1:] for line in verdict.table().splitlines()}
+    assert list(cells) == ["part", *WEIGHTS, "sum", "factor", "score", "gold"]
+    rows = [[float(cell) for cell in cells[name]] for name in WEIGHTS]
+    assert all(mark * weight == pytest.approx(product, abs=0.01) for mark, weight, product in rows)
+    assert sum(product for *_, product in rows) == pytest.approx(float(cells["sum"][0]), abs=0.03)
+    assert cells["factor"] == ["x", "0.10", "(contradiction)"]
+    assert float(cells["sum"][0]) * 0.1 == pytest.approx(float(cells["score"][0]), abs=0.006)
 
 
 @pytest.mark.parametrize(

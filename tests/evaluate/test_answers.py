@@ -97,7 +97,8 @@ def test_a_report_counts_every_family_the_same(model, tokenizer, monkeypatch):
     assert report.accuracy == {"greeting": 0.0, "world": 1.0}
     assert report.task_accuracy == 0.5
     judge = Judge()
-    scores = [judge(task, right.get(task.question, "Milk is white.")).score for task in tasks]
+    scores = [judge(task, right.get(task.question, "Milk is white.")).gold for task in tasks]
+    assert report.scores == scores and min(scores) == 0.0 < max(scores)
     assert report.gold_score == pytest.approx(sum(scores) / 8)
     figures = report.figures()
     assert figures["task_accuracy"] == 0.5 and figures["ended_share"] == 1.0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 import torch
 
+from minillm.data.judge import WEIGHTS, Judge, Verdict
 from minillm.data.tasks import Tasks
 from minillm.evaluate import (
     Answer,
+    PolicyReport,
     answer_log_probs,
     answer_prompts,
     answer_rewards,
@@ -76,7 +79,20 @@ def test_a_policy_is_no_distance_away_from_itself(tokenizer):
     report = evaluate_policy(policy, policy, tokenizer, TASKS, max_new_tokens=8)
     assert report.kl == (0.0,) * len(TASKS)
     assert report.win_rate(report) == 0.5
-    assert set(report.figures()) == {"gold_score", "kl_per_response", "mean_tokens"}
+    assert set(report.figures()) == {"gold_score", "correct", "parts", "kl_per_response", "mean_tokens"}
+
+
+def test_figures_are_means_of_the_gated_scores():
+    marks = [dict.fromkeys(WEIGHTS, 1.0), dict.fromkeys(WEIGHTS, 1.0) | {"correct": 0.0}]
+    verdicts = (*map(Verdict, marks), Verdict(marks[0], "loop"))
+    report = PolicyReport((Answer("", (1, 2), True),) * 3, verdicts, (1.0, 2.0, 6.0), (0.0, 1.0, 0.5))
+    figures = report.figures()
+    # All right: 1; friendly, but wrong: 0; no answer at all: a tenth of 1.
+    assert figures["gold_score"] == pytest.approx((1.0 + 0.0 + 0.1) / 3)
+    assert figures["correct"] == pytest.approx(1 / 3)
+    assert figures["parts"]["correct"] == pytest.approx(2 / 3) and figures["parts"]["kind"] == 1.0
+    assert (figures["reward"], figures["kl_per_response"], figures["mean_tokens"]) == (3.0, 0.5, 2.0)
+    assert json.loads(json.dumps(figures)) == figures
 
 
 def test_the_mean_of_many_samples_is_the_exact_kl(tokenizer):
@@ -100,7 +116,10 @@ def test_best_of_n_picks_what_the_reward_model_likes(tokenizer):
     answers = answer_prompts(model, tokenizer, repeated, 8, 1.0, seed=2)
     rewards = answer_rewards(reward_model, tokenizer, repeated, answers)
     for n in (1, 2, 6):
-        best = [max(rewards[6 * task : 6 * task + n]) for task in range(4)]
-        assert found[n]["reward"] == pytest.approx(sum(best) / 4, abs=1e-6)
+        picked = [max(range(6 * task, 6 * task + n), key=lambda i: rewards[i]) for task in range(4)]
+        verdicts = [Judge()(TASKS[i // 6], answers[i].text, ended=answers[i].ended) for i in picked]
+        assert found[n]["reward"] == pytest.approx(sum(rewards[i] for i in picked) / 4, abs=1e-6)
+        assert found[n]["gold_score"] == pytest.approx(sum(v.gold for v in verdicts) / 4, abs=1e-6)
+        assert found[n]["correct"] == sum(v.is_correct for v in verdicts) / 4
         assert found[n]["kl_bound"] == pytest.approx(math.log(n) - (n - 1) / n, abs=1e-6)
     assert found[1]["kl_bound"] == 0 and found[6]["reward"] > found[1]["reward"]
