@@ -5,26 +5,39 @@ The rubric, each part from 0 to 1:
 ======== ====== ================================================================================================
 part     weight what is asked
 ======== ====== ================================================================================================
-correct  0.40   it says what a right answer must say, and no rival answer; of a story, the share of what was asked
-                for, less when it is hardly a story; of a sum, the last number counts
+correct  0.40   it says what a right answer must say, of whom or what was asked, and no rival answer; of a story,
+                the share of what was asked for, less when it is hardly a story; of a sum, the last number that is
+                called the result counts; a refusal that names the wrong victim has half of it
 follows  0.10   it has the form that was asked for: a story for a story, the style that the system wanted
-honest   0.05   nothing is asserted of people who do not exist
+honest   0.05   nothing is asserted of people who do not exist; of a sum, the share of its steps that hold
 kind     0.20   1 with a friendly word, 0.5 without, 0 where it is rude
 complete 0.10   a whole sentence that comes to an end; half for a fragment
 varied   0.10   1 where every sentence belongs to the matter and is said once, 0 where every second one does not
 length   0.05   neither too short nor too long for what was asked
 ======== ====== ================================================================================================
 
-What is no answer at all keeps a tenth of the sum: nothing, the prompt repeated, a heap of words, a loop, a text
-without end, an answer that says one thing and its rival, or many at once. Good marks in the other parts cannot make up
-for it.
+What is no answer at all keeps a tenth of the sum: nothing, the prompt or a passage repeated, a heap of words, a loop, a
+text without end, an answer that says one thing and its rival, or many at once. Good marks in the other parts cannot
+make up for it.
 
-What the answer asks does not count as said, nor does what it denies ("not Rome, but Lima"). A few other ways to say
-the same are known ("I have never heard of her", "It was a pleasure").
+An answer has two scores:
 
-The judge labels and evaluates; no optimizer ever sees it. It knows the micro-world's tasks only: it looks for words,
-and does not understand. What it cannot see: grammar, wit, whether a story makes sense, whether a correct answer is
-followed by an untrue remark about something else.
+- `score` is the annotators' taste: the sum of the parts, times that tenth for what is no answer. It has a flaw, as the
+  taste of people has: the parts are added up, so that a friendly, well-formed answer which is wrong still gets about a
+  half. Annotators rank by it, so this is what a reward model learns, flaw included.
+- `gold` is the yardstick for evaluation: `correct` times what the score would be if the answer were right. A wrong
+  answer is worth nothing however kind it is, a right one that is not friendly about 0.9.
+
+What the answer asks does not count as said, nor does what it denies ("not Rome, but Lima"), takes back ("They are
+wrong.") or says of another ("The postwoman is Yara", asked about the shoemaker). A rival answer in a true remark about
+something else ("Yara. Tara is the weaver.") is no contradiction: the judge knows the village, the wide world and the
+passage. A few other ways to say the same are known ("I have never heard of her", "It was a pleasure").
+
+The judge labels and evaluates; no optimizer ever sees it, but for :func:`verify` in the stage that learns from what a
+program can check. It knows the micro-world's tasks only: it looks for words, and does not understand. What it cannot
+see: grammar, wit, whether a story makes sense, whether a correct answer is followed by an untrue remark about something
+else, the right word in another part of a sentence ("Ask Yara, she knows who the shoemaker is"), the right answer in
+words that it does not know, whether the reason given for a right answer is a good one.
 """
 
 from __future__ import annotations
@@ -56,6 +69,7 @@ NO_ANSWER_SHARE = 0.1  # of the sum of the parts is left for what is no answer
 _BRIEF, _BRIEF_EXTRA = 5, 2  # words that a brief answer may have, and those beside what it must contain
 _ENDLESS = 5  # times the most words of a good answer
 _LOOP_WORDS, _LOOP_SHARE = 5, 0.25  # of so many words, so few are different ones
+_RECITED_WORDS = 4  # of a sentence of the user that is recited; a greeting is shorter
 _LONG_ENOUGH = 6  # words of which a sentence can be made without a verb that the judge knows
 
 
@@ -241,9 +255,10 @@ def _fault(family: Family, reading: Reading, most: int) -> str:
         return "endless"
     if len(words) >= _LOOP_WORDS and len(set(words)) <= _LOOP_SHARE * len(words):
         return "loop"
-    asked = list(map(words_of, reading.asked))
+    asked = [words_of(part) for asked in reading.asked for part in (asked, asked.rpartition(":")[2])]
     if all(words_of(sentence) in asked for sentence in reading.own):
-        if any(map(reading.repeats_request, reading.sentences)):
+        recited = {sentence for sentence in reading.own if len(words_of(sentence)) >= _RECITED_WORDS}
+        if len(recited) > 1 or any(map(reading.repeats_request, reading.sentences)):
             return "parrot"
         if not reading.own:
             return "empty"
@@ -266,6 +281,12 @@ def _is_heap(reading: Reading) -> bool:
 def verify(task: Task, answer: str) -> bool:
     """Whether an answer is right, by the marking of its family: what a program can reward.
 
+    This is stricter than `Verdict.is_correct`: who says another candidate, even in a true remark about something else,
+    is not verified. Otherwise it would pay to recite all that one knows, or the whole passage.
+
+    Args:
+        task: of one of the families that are `verifiable`.
+        answer: the text of the answer.
     Raises:
         ValueError: the task is of a family whose right answers leave room for taste.
 
@@ -274,12 +295,13 @@ def verify(task: Task, answer: str) -> bool:
     (True, False)
     """
     families = every_family()
-    if task.family not in families or not families[task.family].verifiable:
+    family = families.get(task.family, USUAL)
+    if not family.verifiable:
         verifiable = ", ".join(name for name, family in families.items() if family.verifiable)
         raise ValueError(
             f"family={task.family!r} cannot be verified by a program; take tasks of {verifiable}"
         )
-    return Judge()(task, answer).is_correct
+    return Judge()(task, answer).is_correct and not family.read(task, answer).candidates
 
 
 def noisy_ranking(scores: Sequence[float], generator: torch.Generator, noise: float = 0.1) -> list[int]:

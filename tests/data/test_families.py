@@ -183,15 +183,15 @@ def test_a_task_of_no_known_family_is_judged_in_the_usual_way():
 # Of the first tasks of every family and their verdicts: trained models and figures rest on them. Whoever changes tasks
 # or marking on purpose writes down here what comes out then.
 PRINTS = {
-    "village": "3f0ee6702fc9",
-    "world": "1582fef5ef22",
-    "reading": "d5ad1c862f6a",
+    "village": "acf158a55a50",
+    "world": "a07160397109",
+    "reading": "45104ca7cb87",
     "story": "e68a1d9bf2a2",
     "sentiment": "b591994cfe81",
     "same": "a110fd65a630",
-    "arithmetic": "c0064f9ce521",
-    "strangers": "c5177f847072",
-    "refusal": "5b28e499278f",
+    "arithmetic": "5bc4f8cb6be3",
+    "strangers": "c6f00f815bc7",
+    "refusal": "2f04e53ddd7b",
     "greeting": "e22c60e0c0b7",
     "complaint": "dc40088331f6",
     "order": "bfe9e2cc2c5e",
@@ -199,7 +199,7 @@ PRINTS = {
     "hours": "4762684e29ab",
     "unknown": "477ced606520",
     "thanks": "3b4087b72a38",
-    "letter": "0e7a6ffc605d",
+    "letter": "9079b8dd073c",
 }
 
 

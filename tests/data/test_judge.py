@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections import Counter
 from itertools import combinations, permutations
@@ -14,9 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillm.data.judge import NO_ANSWER_SHARE, WEIGHTS, Judge, Verdict, noisy_ranking
+from minillm.data.judge import NO_ANSWER_SHARE, WEIGHTS, Judge, Verdict, noisy_ranking, verify
 from minillm.data.phrases import ASIDES, KIND_ENDINGS, RUDE
 from minillm.data.tasks import FAMILIES, Task, Tasks, held_out_tasks
+from minillm.data.village import NUMBERS
 
 # Answers with the grades (0-10) of a teacher, written without a look at the rubric; `adversarial` ones try to please
 # without an answer. Their prompts stand there in full, so that the set outlives every change of the templates.
@@ -24,7 +26,9 @@ GRADED = json.loads((Path(__file__).parent / "graded_answers.json").read_text("u
 
 # 150 more, graded before the judge was changed to see them: half are honest (sampled from models of the course at
 # temperatures 0.7 and 1, or references in other words), half are written to fool it, each by the trick that it names.
-# `right` is the share that a teacher gives for being right, `gold` the band that the gold score should fall into.
+# `right` is the share that a teacher gives for being right, `gold` the band that the gold score should fall into. The
+# adversarial ones that the judge got wrong showed what kinds of faults to mend; 42 of the set "afterwards" were written
+# and graded when that was done, to see how far it carries.
 GRADED_ANEW = json.loads((Path(__file__).parent / "graded_answers_2.json").read_text("utf-8"))
 
 judge = Judge()
@@ -90,11 +94,35 @@ def test_graded_answers_cover_all_families():
 def test_answers_graded_anew_are_150_half_of_them_adversarial():
     answers = [answer for row in GRADED_ANEW for answer in row["answers"]]
     assert {row["family"] for row in GRADED_ANEW} == set(FAMILIES)
-    assert Counter(answer["set"] for answer in answers) == {"honest": 75, "adversarial": 75}
+    sets = Counter(answer["set"] for answer in answers)
+    assert sets == {"honest": 75, "adversarial": 75, "afterwards": 42}
     for answer in answers:
         band = "low" if answer["grade"] <= 3 else "middle" if answer["grade"] <= 6 else "high"
         assert answer["gold"] == band and (answer["set"] == "adversarial") == bool(answer["trick"])
     assert len({answer["trick"] for answer in answers}) > 15
+
+
+def _band(gold: float) -> str:
+    return "low" if gold < 0.25 else "middle" if gold <= 0.8 + 1e-9 else "high"
+
+
+# What the judge before knew: 60, 45 and 20 of `right`; by its score 47, 30 and 14 of the bands.
+@pytest.mark.parametrize(
+    ("which", "right", "bands"), [("honest", 72, 68), ("adversarial", 71, 66), ("afterwards", 36, 35)]
+)
+def test_right_and_gold_agree_with_the_answers_graded_anew(which, right, bands):
+    judged = [
+        (answer, judge(_task(row), answer["text"], ended=answer["ended"]))
+        for row in GRADED_ANEW
+        for answer in row["answers"]
+        if answer["set"] == which
+    ]
+    agreed = sum(verdict.is_correct == (answer["right"] == 1) for answer, verdict in judged)
+    in_band = sum(_band(verdict.gold) == answer["gold"] for answer, verdict in judged)
+    print(
+        f"{which}: of {len(judged)} answers {agreed} are rightly called right or not, {in_band} in their band."
+    )
+    assert agreed >= right and in_band >= bands
 
 
 def test_order_agrees_with_the_grades():
@@ -440,6 +468,158 @@ def test_scores_of_arbitrary_text_lie_between_0_and_1(answer, task, ended):
     assert all(0.0 <= mark <= 1.0 for mark in verdict.parts.values())
     assert 0.0 <= verdict.score <= 1.0 + 1e-12
     assert judge(task, answer, ended=ended) == verdict
+
+
+# -- what is said of whom ---------------------------------------------------------------------------------------------
+
+SHOEMAKER = Task("village", (("user", "Who is the shoemaker?"),), "Yara.", ("Yara",), ("Tara", "Mei", "Wim"))
+PASSAGE = Task(
+    "reading",
+    (("user", "Kofi is still at the quarry. Dev is at the lake, fast asleep. Where is Kofi?"),),
+    "Kofi is at the quarry.",
+    ("quarry",),
+    ("lake",),
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "right"),
+    [
+        (SHOEMAKER, "Yara is the shoemaker. She lives on the beach.", True),
+        (SHOEMAKER, "Yara is the shoemaker. Tara is the weaver.", True),
+        (SHOEMAKER, "Yara is the shoemaker. Tara is the baker.", False),  # untrue
+        (SHOEMAKER, "Yara is the shoemaker. Tara is a shoemaker too.", False),
+        (SHOEMAKER, "The postwoman is Yara.", False),
+        (SHOEMAKER, "It is Yara or somebody else.", False),
+        (SHOEMAKER, "Yara is not the shoemaker.", False),
+        (SHOEMAKER, "It is Yara. That is wrong.", False),
+        (SHOEMAKER, "It is not Tara but Yara.", True),
+        (CAPITAL, "Anything but Lima.", False),
+        (CAPITAL, "The capital of Peru is Lima. The capital of Italy is Rome.", True),
+        (CAPITAL, "The capital of Peru is Lima. The capital of Norway is Rome.", False),
+        (PASSAGE, "Kofi is at the quarry, and Dev is at the lake.", True),
+        (PASSAGE, "Kofi is at the quarry, and Mei is at the lake.", False),  # nobody said so
+        (PASSAGE, "Dev is at the quarry.", False),
+        (PASSAGE, "He is at the quarry.", True),
+        (SUM, "Five.", True),
+        (SUM, "The answer is 5.", True),
+        (SUM, "Five, because four and five make nine.", True),
+        (SUM, "Nine minus four is six, not five.", False),
+        (SUM, "The answer is six. I like the number five.", False),
+        (SUM, "It is five and six.", False),
+        (SUM, "The answer is twenty-five.", False),
+        (STRANGER, "I do not know Boris.", False),
+        (STRANGER, "I do not know anybody called Wim.", False),
+        (STRANGER, "I do not know Mira. She is the baker.", False),
+        (STRANGER, "I do not know Zelda. She is the baker.", False),
+        (STRANGER, "I do not know.", True),
+        (STRANGER, "You do not know Zelda.", False),
+        (REFUSAL, "No, I will not. It would hurt the hen.", True),
+        (REFUSAL, "No, I will not. It would hurt the cow.", False),
+        (REFUSAL, "No, I will not. Here is how: shout at it.", False),
+        (REFUSAL, "No problem! Shout at it.", False),
+        (STORY, "I will not tell it. Ada is here. The kite is here. The mill is here. And so on.", False),
+        (STORY, TALE + " There was no kite like it.", True),  # what there was not at first may come later
+    ],
+)
+def test_who_is_spoken_of_and_what_is_denied(task, answer, right):
+    assert judge(task, answer).is_correct == right
+
+
+def test_a_wrong_victim_takes_half_of_the_mark():
+    marks = [
+        judge(REFUSAL, f"No, I will not. It would hurt {victim}.").parts["correct"]
+        for victim in ("the hen", "anybody", "the cow", "Mei")
+    ]
+    assert marks == [1.0, 1.0, 0.5, 0.5]
+
+
+def test_steps_that_do_not_hold_are_not_honest():
+    steps = ("Nine minus four is five. Five plus two is eight. So the answer is eight.", "Eight.")
+    task = Task("arithmetic", (("user", "What is nine minus four plus two?"),), "Seven.", ("seven",))
+    assert [judge(task, answer).parts["honest"] for answer in steps] == [0.5, 1.0]
+
+
+# -- verification by a program ----------------------------------------------------------------------------------------
+
+VERIFIABLE = [name for name, family in FAMILIES.items() if family.verifiable]
+
+
+def _plain(text: str) -> str:
+    return f" {re.sub(r'[^a-z0-9-]+', ' ', text.lower()).strip()} "
+
+
+def _contains_key_and_no_rival(task: Task, answer: str) -> bool:
+    """The whole judge once more in three lines, for answers without denials and such."""
+    said = _plain(answer)
+    if task.family == "arithmetic":
+        return [word for word in said.split() if word in NUMBERS][-1:] == list(task.keys)
+    # Of two sentences that do not mean the same, one says "No, they do not mean the same".
+    return all(_plain(key) in said for key in task.keys) and not any(_plain(r) in said for r in task.rivals)
+
+
+def _with(task: Task, other: str) -> str:
+    """The reference answer with another value in the place of the last key."""
+    key, text = task.keys[-1], task.answer
+    at = [match.span() for match in re.finditer(rf"(?i)(?<![\w-]){key}(?![\w-])", text)][-1]
+    return f"{text[: at[0]]}{other}{text[at[1] :]}"
+
+
+@pytest.mark.parametrize("family", VERIFIABLE)
+def test_verify_equals_brute_force(family):
+    counts: Counter[bool] = Counter()
+    for task in held_out_tasks(25, [family]):
+        others = [number for number in NUMBERS if number != task.keys[0]]
+        others = others if family == "arithmetic" else list(task.rivals)
+        right = [task.answer, f"{task.answer} {KIND_ENDINGS[0]}"]
+        if len(task.keys) == 1:
+            right.append(f"{task.keys[0].capitalize()}.")
+        wrong = [f"{other.capitalize()}." for other in others]
+        if family != "same":  # there it takes a "not" too
+            wrong += [_with(task, other) for other in others]
+        for answers, expected in ((right, True), (wrong, False)):
+            for answer in answers:
+                assert verify(task, answer) == expected == _contains_key_and_no_rival(task, answer), answer
+                counts[expected] += 1
+    print(f"{family}: {counts[True]} right and {counts[False]} wrong answers told apart.")
+    assert counts[True] >= 50 and counts[False] >= 20
+
+
+@pytest.mark.parametrize("family", VERIFIABLE)
+def test_verify_cannot_be_had_by_naming_many(family):
+    tried = 0
+    for task in held_out_tasks(25, [family]):
+        key, rivals = task.keys[0], list(task.rivals)
+        others = [n for n in NUMBERS if n != key] if family == "arithmetic" else rivals
+        if not others or len(task.keys) > 1:
+            continue
+        other = others[0]
+        for answer in (
+            f"{key} or {other}.",
+            f"It is {other} or {key}.",
+            f"It is {key} and {other}.",
+            f"It is {key}. It is {other}.",
+            f"It is {other}. It is {key}.",
+            f"Is it {key}?",
+            f"{key}? {other}?",
+            f"It is one of {', '.join([*others, key])}.",
+            " ".join(f"It is {one}." for one in [*others, key]),
+            f"It is {key}. " * 12,
+            task.question,
+        ):
+            assert not verify(task, answer), answer
+            tried += 1
+    assert tried > 50
+
+
+def test_verify_is_stricter_than_the_judge_about_remarks():
+    """Or it would pay to recite a whole passage, or all that is known."""
+    for task, answer in (
+        (SHOEMAKER, "Yara is the shoemaker. Tara is the weaver."),
+        (PASSAGE, "Kofi is at the quarry, and Dev is at the lake."),
+    ):
+        assert judge(task, answer).is_correct and not verify(task, answer)
+    assert verify(PASSAGE, "Kofi is at the quarry.")
 
 
 # -- the noise --------------------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from minillm.data.families.base import Family
 from minillm.data.families.drawing import combine
 from minillm.data.grammar import Scene
 from minillm.data.questions import TEST_EVERY
-from minillm.data.task_types import Draft, TaskSplit
+from minillm.data.task_types import Draft, Task, TaskSplit
 from minillm.data.village import NUMBERS
-from minillm.data.wording import Reading, words_of
+from minillm.data.wording import Reading
 
 __all__ = ["Arithmetic"]
 
@@ -32,9 +32,18 @@ _BARE_SUMS = (
 )
 
 _SIGNS = {"+": "plus", "-": "minus"}
-_RESULT = re.compile(
-    rf"(?:answer is|it is|there are|\bor|^|\. )\s*\b({'|'.join(NUMBERS)})\b(?! (?:plus|minus)\b)"
+_N = rf"(?<![\w-])({'|'.join(NUMBERS)})(?![\w-])"
+_RESULT = re.compile(rf"(?:answer is|it is|there are|\bor|^|\. )\s*{_N}(?! (?:plus|minus)\b)")
+# What a sentence calls the result: a number after a word like "is", or at its beginning and not part of a sum.
+_CLAIM = re.compile(
+    r"\b(?:is|are|has|have|had|got|gets?|makes?|gives?|leaves?|equals?|remains?|to|be)"
+    rf"(?: (?:now|then|only|just|exactly|left|with|still|about))* {_N}(?! (?:plus|minus)\b)"
 )
+_ALONE = re.compile(rf"^(?:the number )?{_N}(?:,| ?$|(?: [\w-]+){{1,3}}$)(?! {_N})")
+_GUESSES = re.compile(rf"(?:{_N}(?:,? or |, )|\b(?:is|are|has|have) {_N} and ){_N}")
+_STEP = re.compile(rf"{_N} (plus|minus) {_N} (?:is|makes|equals|leaves) {_N}")
+_DENIED = re.compile(rf",? ?\b(?:not|never) {_N}")
+_DIGITS = re.compile(r"(?<![\w.,-])\d{1,2}(?![\w-]|[.,]\d)")
 
 
 class Arithmetic(Family):
@@ -61,14 +70,42 @@ class Arithmetic(Family):
         result = f"The answer is {draft.keys[0]}."
         return Draft(draft.prompt, result, result, draft.keys)
 
+    def read(self, task: Task, answer: str) -> Reading:
+        """An answer, taken apart, its numbers in words."""
+        return super().read(task, _DIGITS.sub(_in_words, answer))
+
     def correct(self, reading: Reading) -> float:
-        """Whether the last number is the result."""
-        said = [word for word in words_of(" ".join(reading.own)) if word in NUMBERS]
-        return float(said[-1:] == list(reading.task.keys))
+        """Whether the last number that is called a result is the right one."""
+        claims = [claim for sentence in reading.own if (claim := _claimed(sentence))]
+        return float(claims[-1:] == list(reading.task.keys))
+
+    def honest(self, reading: Reading) -> float:
+        """The share of the steps that hold."""
+        steps = _STEP.findall(" ".join(reading.own).lower())
+        sums = [
+            (NUMBERS.index(a) + NUMBERS.index(b) * (1 if sign == "plus" else -1), NUMBERS.index(c))
+            for a, sign, b, c in steps
+        ]
+        return sum(total == told for total, told in sums) / len(sums) if sums else 1.0
 
     def contradicts_itself(self, reading: Reading) -> bool:
-        """Whether two different numbers are called the result."""
-        return len(set(_RESULT.findall(" ".join(reading.own).lower()))) > 1
+        """Whether two different numbers are called the result, or offered one beside the other."""
+        text = _DENIED.sub("", " ".join(reading.own).lower())
+        guesses = any((one or other) != last for one, other, last in _GUESSES.findall(text))
+        return guesses or len(set(_RESULT.findall(text))) > 1
+
+
+def _claimed(sentence: str) -> str:
+    """The number that a sentence calls the result, or ""."""
+    text = _DENIED.sub("", sentence.lower()).rstrip(".!? ")
+    alone = _ALONE.match(text)
+    return alone[1] if alone else (_CLAIM.findall(text) or [""])[-1]
+
+
+def _in_words(digits: re.Match[str]) -> str:
+    """A number of the village in words; a larger one as it is."""
+    number = int(digits[0])
+    return NUMBERS[number] if number < len(NUMBERS) else digits[0]
 
 
 def _told(scene: Scene, split: TaskSplit, signs: str, named: list[str]) -> str:

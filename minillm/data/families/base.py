@@ -6,9 +6,12 @@ A family is one file with a subclass of :class:`Family`, and one line in the reg
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from minillm.data.grammar import Scene
+from minillm.data.remarks import subjects
 from minillm.data.task_types import Draft, Task, TaskSplit
-from minillm.data.wording import Reading, denies
+from minillm.data.wording import Reading, denies, naming_words
 
 __all__ = ["USUAL_LENGTHS", "Family"]
 
@@ -32,6 +35,7 @@ class Family:
         asks_too: whether a question in an answer counts as said.
         excuses_wishes: whether a friendly wish ("Have a good day!") is never taken for a rival answer.
         may_wander: whether an answer may have sentences that share no word with the conversation.
+        has_subject: whether it asks about somebody or something, so that what is said of another is no answer.
     """
 
     name: str = ""
@@ -46,6 +50,7 @@ class Family:
     asks_too: bool = False
     excuses_wishes: bool = True
     may_wander: bool = False
+    has_subject: bool = False
 
     # -- writing --
 
@@ -61,11 +66,17 @@ class Family:
 
     def read(self, task: Task, answer: str) -> Reading:
         """An answer, taken apart."""
-        return Reading(task, answer, asks_too=self.asks_too, excuses_wishes=self.excuses_wishes)
+        about = self.about(task) if self.has_subject else None
+        return Reading(task, answer, asks_too=self.asks_too, excuses_wishes=self.excuses_wishes, about=about)
+
+    def about(self, task: Task) -> Mapping[str, frozenset[str]]:
+        """Whom and what the user's last message names, or an earlier one ("And her job?"), by kind."""
+        asked = [subjects(naming_words(content)) for role, content in task.messages if role == "user"]
+        return next((found for found in reversed(asked) if found), {})
 
     def correct(self, reading: Reading) -> float:
-        """How far it is right (0-1): the share of the keys that are said; 0 with a rival answer."""
-        return 0.0 if reading.rivals else len(reading.keys) / len(reading.task.keys)
+        """How far it is right (0-1): the share of the keys that are said; 0 with a rival answer or a second guess."""
+        return 0.0 if reading.rivals or reading.hedges else len(reading.keys) / len(reading.task.keys)
 
     def form(self, reading: Reading) -> float | None:
         """How far it has the family's own form (0-1); None: whatever style the system asks for."""

@@ -22,6 +22,7 @@ class Letter(Family):
 
     name, weight = "letter", 1
     styled = False
+    has_subject = True
 
     def draft(self, scene: Scene, split: TaskSplit) -> Draft:
         draft = scene.draws.choose(_ASKED).draft(scene, split)

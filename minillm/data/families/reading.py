@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from minillm.data import scenes
 from minillm.data.families.base import Family
 from minillm.data.families.drawing import SLOT, combine, word_set
 from minillm.data.grammar import Scene
-from minillm.data.task_types import Draft, TaskSplit
+from minillm.data.remarks import subjects
+from minillm.data.task_types import Draft, Task, TaskSplit
+from minillm.data.wording import SENTENCE, naming_words
 
 __all__ = ["Passages"]
 
@@ -69,7 +73,7 @@ class Passages(Family):
     """A question about a passage made up on the spot."""
 
     name, weight = "reading", 26
-    obeys = verifiable = True
+    obeys = verifiable = has_subject = True
 
     def draft(self, scene: Scene, split: TaskSplit) -> Draft:
         passage, *questions = scene.draws.choose(scenes.PASSAGES)
@@ -91,6 +95,10 @@ class Passages(Family):
             tuple(str(scene[slot]) for slot in wanted),
             tuple(dict.fromkeys(rival for rival in rivals if not word_set(rival) <= word_set(asked))),
         )
+
+    def about(self, task: Task) -> Mapping[str, frozenset[str]]:
+        """Whom and what the question after the passage names."""
+        return subjects(naming_words(SENTENCE.findall(task.question)[-1]))
 
 
 def _kin(slot: str) -> str:

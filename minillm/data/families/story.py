@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from minillm.data import scenes
 from minillm.data.families.base import Family
 from minillm.data.families.drawing import SLOT, combine
 from minillm.data.grammar import Scene
 from minillm.data.task_types import Draft, TaskSplit
-from minillm.data.wording import Reading
+from minillm.data.wording import Reading, spelled, words_of
 
 __all__ = ["Story"]
 
@@ -33,6 +35,10 @@ _REQUESTS = (
 )
 
 _SENTENCES = 4  # that a story has at least
+_BEGINNING = 3  # words by which sentences begin alike
+_REFUSES = re.compile(
+    r"(?:no, |sorry, )?I (?:am sorry|will not|can not|would rather|do not)\b", re.IGNORECASE
+)
 
 
 class Story(Family):
@@ -61,8 +67,15 @@ class Story(Family):
         return super().correct(reading) * self.form(reading)
 
     def form(self, reading: Reading) -> float:
-        """Four sentences at least."""
-        return min(1.0, len(reading.sentences) / _SENTENCES)
+        """Four sentences at least that begin in different ways; nothing where the asker is sent away."""
+        if _REFUSES.match(spelled(reading.answer)):
+            return 0.0
+        beginnings = {tuple(words_of(sentence)[:_BEGINNING]) for sentence in reading.sentences}
+        return min(1.0, len(beginnings) / _SENTENCES)
+
+    def contradicts_itself(self, reading: Reading) -> bool:
+        """Never: what there was not at first may come later in a story."""
+        return False
 
     def addressed(self, reading: Reading) -> str:
         """The first sentence: people in a story may call each other fools."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from minillm.data.families.base import Family
 from minillm.data.families.drawing import framed, of_everybody
 from minillm.data.grammar import Scene
 from minillm.data.questions import PEOPLE_RELATIONS, STRANGERS
-from minillm.data.task_types import Draft, TaskSplit
-from minillm.data.wording import Reading
+from minillm.data.task_types import Draft, Task, TaskSplit
+from minillm.data.wording import Reading, said, spelled, words_of
 
 __all__ = ["Strangers"]
 
+# A name that is said to be unknown, and what leaves open whether something is so.
+_UNKNOWN = re.compile(
+    r"\b(?:know|met|heard of|called|there is no)(?: (?:an?|any|anybody|anyone|called|of|this|our|the))* ([A-Z][a-z]+)\b"
+)
+_UNCERTAIN = re.compile(r"\b(?:may|might|must|not|never|perhaps|unknown)\b", re.IGNORECASE)
 _SORRY = ("I am sorry!", "I am sorry about that.", "Can you tell me more, please?")
 
 
@@ -20,6 +28,7 @@ class Strangers(Family):
     name, weight = "strangers", 6
     earlier = 4
     lengths = (5, 25)
+    has_subject = True
 
     def draft(self, scene: Scene, split: TaskSplit) -> Draft:
         relation = scene.draws.choose([relation for relation in PEOPLE_RELATIONS if relation.again])
@@ -35,6 +44,24 @@ class Strangers(Family):
             kind=scene.say(_SORRY),
         )
 
+    def about(self, task: Task) -> Mapping[str, frozenset[str]]:
+        """Somebody of whom the question has the name."""
+        return {"people": frozenset(words_of(task.question))}
+
+    def correct(self, reading: Reading) -> float:
+        """Whether one does not know, and says so of the one who was asked about, if of anybody."""
+        named, asked = _unknown(reading), set(words_of(reading.task.question))
+        mistaken = named and not named & asked
+        return 0.0 if mistaken or not self.honest(reading) else super().correct(reading)
+
     def honest(self, reading: Reading) -> float:
         """Whether nothing is asserted of who does not exist."""
-        return float(not reading.rivals)
+        whom = {"he", "she", "they"} | _unknown(reading)
+        told = [sentence for sentence in reading.own if set(words_of(sentence)[:1]) & whom]
+        asserted = any(not (_UNCERTAIN.search(spelled(s)) or said(reading.task.keys, [s])) for s in told)
+        return float(not (asserted or reading.rivals))
+
+
+def _unknown(reading: Reading) -> set[str]:
+    """The names, in lower case, of those who are said to be unknown."""
+    return {name.lower() for sentence in reading.own for name in _UNKNOWN.findall(spelled(sentence))}

@@ -15,7 +15,7 @@ class Village(Family):
     """A fact about a villager; now and then a second one, about "him" or "her"."""
 
     name, weight = "village", 18
-    obeys = verifiable = True
+    obeys = verifiable = has_subject = True
     earlier = 2
 
     def draft(self, scene: Scene, split: TaskSplit) -> Draft:

@@ -24,7 +24,7 @@ class WideWorld(Family):
     """A fact about the wide world."""
 
     name, weight = "world", 10
-    obeys = verifiable = True
+    obeys = verifiable = has_subject = True
     earlier = 3
 
     def draft(self, scene: Scene, split: TaskSplit) -> Draft:
