@@ -1,4 +1,4 @@
-"""What can be asked about what is always true: questions about villagers, strangers and the wide world.
+"""What can be asked about what is always true: questions about villagers and the wide world.
 
 Templates are those of :mod:`minillm.data.grammar`. Training and test have different ones.
 """
@@ -14,8 +14,8 @@ from minillm.data.task_types import TaskSplit
 __all__ = [
     "AGAIN",
     "FRAMES",
+    "OTHERS",
     "PEOPLE_RELATIONS",
-    "STRANGERS",
     "TEST_EVERY",
     "WORLD_RELATIONS",
     "Halves",
@@ -48,8 +48,25 @@ AGAIN = Halves(
         "Thank you! And {it}",
         "Also, {it}",
         "Good. Also, {it}",
+        "{it}",
+        "And {brief}?",
+        "What about {brief}?",
+        "Good. And {brief}?",
+        "I see. {it}",
     ),
-    ("Thank you! Now tell me: {it}", "Good. Now tell me: {it}", "Thank you! Also, {it}"),
+    (
+        "Thank you! Now tell me: {it}",
+        "Good. Now tell me: {it}",
+        "Thank you! Also, {it}",
+        "Thank you! And {brief}?",
+        "I see. And {brief}?",
+        "Now {brief}, please!",
+    ),
+)
+# How the same question is asked about somebody else.
+OTHERS = Halves(
+    ("And {hero}?", "What about {hero}?", "And what about {hero}?", "Good. And {hero}?", "And for {hero}?"),
+    ("Now {hero}, please!", "Thank you! And {hero}?", "How about {hero}?"),
 )
 # Before and after a question.
 FRAMES = (
@@ -80,6 +97,7 @@ class Relation:
         full: the answer as a sentence.
         key: what a right answer must contain.
         again: the question once more about the same person, who is now "he" or "she", without a beginning.
+        brief: what is asked for in few words, as in "her job"; it goes with `again`.
     """
 
     phrase: str
@@ -88,6 +106,7 @@ class Relation:
     full: Templates
     key: str
     again: str = ""
+    brief: str = ""
 
     @property
     def questions(self) -> Halves[str]:
@@ -113,77 +132,134 @@ PEOPLE_RELATIONS = (
     Relation(
         "the job of {hero}",
         Halves(
-            ("What does {hero} do all day?", "What job does {hero} have?"), ("Which job does {hero} have?",)
+            (
+                "What does {hero} do all day?",
+                "What job does {hero} have?",
+                "What is {hero}'s job?",
+                "Who is {hero}?",
+                "Who is {hero} of Pennywell?",
+            ),
+            ("Which job does {hero} have?", "Tell me {hero}'s job.", "Tell me about {hero}."),
         ),
         "The {hero.job}.",
         ("{hero} is the {hero.job}.", "{hero} works as the {hero.job}."),
         "{hero.job}",
         "what is {hero.his} job?",
+        "{hero.his} job",
     ),
     Relation(
         "the home of {hero}",
         Halves(
-            ("Where does {hero} live?", "Where is the house of {hero}?", "Where can I find {hero}?"),
-            ("Where can I find the house of {hero}?", "Where is the home of {hero}?"),
+            (
+                "Where does {hero} live?",
+                "Where is the house of {hero}?",
+                "Where can I find {hero}?",
+                "Where is {hero}'s house?",
+                "Where is {hero}?",
+            ),
+            (
+                "Where can I find the house of {hero}?",
+                "Where is the home of {hero}?",
+                "Where is {hero}'s home?",
+            ),
         ),
         "{hero.home}.",
         ("{hero} lives {hero.home}.", "The house of {hero} is {hero.home}."),
         "{hero.home}",
         "where does {hero.he} live?",
+        "{hero.his} home",
     ),
     Relation(
         "the pet of {hero}",
         Halves(
-            ("What pet does {hero} have?", "Which animal does {hero} have?"), ("Which pet does {hero} have?",)
+            (
+                "What pet does {hero} have?",
+                "Which animal does {hero} have?",
+                "What is {hero}'s pet?",
+                "Does {hero} have a pet?",
+            ),
+            ("Which pet does {hero} have?", "Tell me {hero}'s pet."),
         ),
         "{hero.pet.a}.",
         ("{hero} has {hero.pet.a}.", "The pet of {hero} is {hero.pet.a}."),
         "{hero.pet}",
         "which pet does {hero.he} have?",
+        "{hero.his} pet",
     ),
     Relation(
         "the name of the pet of {hero}",
         Halves(
-            ("What is the pet of {hero} called?", "How is the animal of {hero} called?"),
-            ("How is the pet of {hero} called?",),
+            (
+                "What is the pet of {hero} called?",
+                "How is the animal of {hero} called?",
+                "What is {hero}'s pet called?",
+                "What is the name of {hero}'s pet?",
+            ),
+            ("How is the pet of {hero} called?", "How is {hero}'s pet called?"),
         ),
         "{hero.pet_name}.",
         ("The pet of {hero} is called {hero.pet_name}.", "It is called {hero.pet_name}."),
         "{hero.pet_name}",
         "what is {hero.his} pet called?",
+        "the name of {hero.his} pet",
     ),
     Relation(
         "the favourite food of {hero}",
         Halves(
-            ("What does {hero} love to eat?", "What food does {hero} like?", "What shall I cook for {hero}?"),
-            ("Which food does {hero} like?", "What does {hero} like to eat?"),
+            (
+                "What does {hero} love to eat?",
+                "What food does {hero} like?",
+                "What shall I cook for {hero}?",
+                "What is {hero}'s favourite food?",
+            ),
+            (
+                "Which food does {hero} like?",
+                "What does {hero} like to eat?",
+                "Tell me {hero}'s favourite food.",
+            ),
         ),
         "{hero.food}.",
         ("{hero} loves {hero.food}.", "The favourite food of {hero} is {hero.food}."),
         "{hero.food}",
         "what does {hero.he} love to eat?",
+        "{hero.his} favourite food",
     ),
     Relation(
         "the favourite colour of {hero}",
         Halves(
-            ("Which colour does {hero} like?", "What colour does {hero} love?"),
-            ("Which colour does {hero} love?", "What colour does {hero} like?"),
+            (
+                "Which colour does {hero} like?",
+                "What colour does {hero} love?",
+                "What is {hero}'s favourite colour?",
+            ),
+            (
+                "Which colour does {hero} love?",
+                "What colour does {hero} like?",
+                "Tell me {hero}'s favourite colour.",
+            ),
         ),
         "{hero.colour}.",
         ("{hero} likes {hero.colour}.", "The favourite colour of {hero} is {hero.colour}."),
         "{hero.colour}",
         "which colour does {hero.he} like?",
+        "{hero.his} favourite colour",
     ),
     Relation(
         "the hobby of {hero}",
         Halves(
-            ("What does {hero} enjoy?", "What does {hero} like best?", "What does {hero} love to do?"),
-            ("What does {hero} like to do?", "What does {hero} enjoy best?"),
+            (
+                "What does {hero} enjoy?",
+                "What does {hero} like best?",
+                "What does {hero} love to do?",
+                "What is {hero}'s hobby?",
+            ),
+            ("What does {hero} like to do?", "What does {hero} enjoy best?", "Tell me {hero}'s hobby."),
         ),
         "{hero.hobby}.",
         ("{hero} enjoys {hero.hobby}.", "What {hero} likes best is {hero.hobby}."),
         "{hero.hobby}",
         "what does {hero.he} enjoy?",
+        "{hero.his} hobby",
     ),
     Relation(
         "the name of the {hero.job}",
@@ -275,13 +351,3 @@ WORLD_RELATIONS = {
         "{after}",
     ),
 }
-
-STRANGERS = Halves(
-    tuple(
-        "Zelda Boris Carmen Dagmar Edgar Fiona Gustav Helga Igor Jasmine Kurt Leila Marco Nadia Oscar Petra Ralf Sonia "
-        "Tobias Ursula Viktor Wanda Xaver Yusuf Zoe Anton Bella Cesar Diego Emil Farid Gloria Hector Isabel".split()
-    ),
-    tuple(
-        "Agnes Basil Cora Dimitri Esther Felix Gemma Hanna Ivan Judith Karl Lydia Milo Olga Paul Ruth".split()
-    ),
-)

@@ -11,12 +11,14 @@ A task is a pure function of its split, a seed and an index, as the documents of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minillm.data import phrases
 from minillm.data.families import DOMAINS, FAMILIES, Family, every_family, pools
 from minillm.data.grammar import RandomDraws, Scene
 from minillm.data.task_types import Draft, Task, TaskSplit
+from minillm.data.typed import as_typed
 from minillm.data.world import FRESH, TEST_SEED, TRAIN_SEED
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ PREFERENCE_SEED, PREFERENCE_TEST_SEED, PPO_SEED, PPO_TEST_SEED = 3, 4, 5, 6
 
 TASKS_PER_FAMILY = 100  # that the models of every stage are tested on
 STYLES = {"full": 50, "kind": 25, "curt": 15, "flawed": 10}  # parts of the sum in the training data
-_SYSTEM_IN = 8  # one conversation in so many has a system message
+_SYSTEM_IN = 5  # one conversation in so many has a system message
 _EARLIER = {"0": 82, "1": 10, "2": 5, "3": 3}  # exchanges before the task, in parts of the sum
 
 
@@ -106,6 +108,8 @@ class Tasks:
 
     def _draft(self, family: Family, draws: RandomDraws) -> Draft:
         draft = family.draft(Scene(draws, pools(self.split), fresh=FRESH), self.split)
+        if family.typed and draws.choose(range(family.typed)) == 0:
+            draft = replace(draft, prompt=as_typed(draws, draft.prompt, draft.full))
         return draft if self.steps else family.without_steps(draft)
 
     def tasks(self, n: int, seed: int | None = None, start: int = 0) -> Iterator[Task]:

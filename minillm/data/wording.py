@@ -192,7 +192,12 @@ class Reading:
             if asked.endswith("?") and len(words) > 2 and begins_alike:
                 return True
         # "Hello!" may be greeted with "Hello!".
-        return len(words) > 3 and words == words_of(self.asked[-1]) and sentence not in self.task.answer
+        return (
+            self.asked != []
+            and len(words) > 3
+            and words == words_of(self.asked[-1])
+            and sentence not in self.task.answer
+        )
 
     def is_beside_the_matter(self, sentence: str) -> bool:
         """Whether a sentence has no word in common with the conversation and is not friendly either."""

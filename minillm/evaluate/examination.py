@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from minillm.data.families.visitors import held_out_visits
 from minillm.data.judge import Judge
 from minillm.data.tasks import held_out_tasks
 from minillm.evaluate.answers import evaluate_tasks
@@ -31,7 +32,7 @@ def examination_fingerprint(n: int) -> str:
     """
     tasks = held_out_tasks(min(n, _SAMPLED_TASKS))
     judge = Judge()
-    lines = [str(n)]
+    lines = [str(n), repr(held_out_visits())]
     for task, other in zip(tasks, [*tasks[1:], *tasks[:1]], strict=True):
         answers = (task.answer, task.question, other.answer, *task.keys[:1], *task.rivals[:1])
         verdicts = [judge(task, answer) for answer in answers]

@@ -183,23 +183,25 @@ def test_a_task_of_no_known_family_is_judged_in_the_usual_way():
 # Of the first tasks of every family and their verdicts: trained models and figures rest on them. Whoever changes tasks
 # or marking on purpose writes down here what comes out then.
 PRINTS = {
-    "village": "acf158a55a50",
-    "world": "a07160397109",
-    "reading": "45104ca7cb87",
+    "village": "5f125f3c897c",
+    "world": "23dd65ca5fe1",
+    "reading": "705a29b7a396",
     "story": "e68a1d9bf2a2",
-    "sentiment": "b591994cfe81",
-    "same": "a110fd65a630",
-    "arithmetic": "5bc4f8cb6be3",
-    "strangers": "c6f00f815bc7",
-    "refusal": "2f04e53ddd7b",
-    "greeting": "e22c60e0c0b7",
+    "sentiment": "3cadb7826c23",
+    "same": "8d4a7f1c5264",
+    "arithmetic": "d30a215a7404",
+    "strangers": "eefe07e4bee6",
+    "refusal": "5231b846fee1",
+    "greeting": "c4751a3a290c",
+    "untold": "03f748e2fe5b",
+    "visitors": "ba43a3d9abb4",
     "complaint": "dc40088331f6",
     "order": "bfe9e2cc2c5e",
     "number": "bc04f56554e3",
     "hours": "4762684e29ab",
     "unknown": "477ced606520",
     "thanks": "3b4087b72a38",
-    "letter": "9079b8dd073c",
+    "letter": "0e4858ae7dac",
 }
 
 

@@ -17,7 +17,9 @@ from minillm.data.families.same import Same
 from minillm.data.families.sentiment import Sentiment
 from minillm.data.families.story import Story
 from minillm.data.families.strangers import Strangers
+from minillm.data.families.untold import Untold
 from minillm.data.families.village import Village
+from minillm.data.families.visitors import Visitors
 from minillm.data.families.world import WideWorld
 
 __all__ = ["DOMAINS", "FAMILIES", "USUAL", "Family", "every_family", "pools"]
@@ -38,6 +40,8 @@ FAMILIES = _named(
     Strangers(),
     Refusal(),
     Greeting(),
+    Untold(),
+    Visitors(),
 )
 
 # What specialists are made for: families that are written only where they are named.

@@ -31,8 +31,18 @@ _BARE_SUMS = (
     ("How much is {sum}?", "What is {sum}?", "Tell me {sum}.", "Can you work out {sum}?", "Work out {sum}."),
 )
 
+# The same as people type them. {sum} is in digits with signs.
+_TYPED_SUMS = (
+    ("", "", "Please: ", "A sum: ", "Hello! "),
+    (
+        "{sum}", "{sum} = ?", "{sum}=", "What is {sum}?", "How much is {sum}?", "{sum}?", "what's {sum}",
+        "Calculate {sum}.", "Work out {sum}.",
+    ),
+)  # fmt: skip
+
 _SIGNS = {"+": "plus", "-": "minus"}
 _N = rf"(?<![\w-])({'|'.join(NUMBERS)})(?![\w-])"
+_NUMBER_WORD = re.compile(rf"\b({'|'.join(NUMBERS)})\b")
 _RESULT = re.compile(rf"(?:answer is|it is|there are|\bor|^|\. )\s*{_N}(?! (?:plus|minus)\b)")
 # What a sentence calls the result: a number after a word like "is", or at its beginning and not part of a sum.
 _CLAIM = re.compile(
@@ -51,6 +61,7 @@ class Arithmetic(Family):
 
     name, weight = "arithmetic", 12
     earlier = 6
+    typed = 8
     verifiable = True
     lengths = (3, 25)
 
@@ -58,7 +69,7 @@ class Arithmetic(Family):
         signs = scene.draws.choose(("+", "-", "++", "+-", "-+", "--"))
         numbers, steps = _sum(scene, split, signs)
         named = [NUMBERS[number] for number in numbers]
-        prompt = (_told if scene.draws.choose(range(3)) else _bare)(scene, split, signs, named)
+        prompt = scene.draws.choose(_WAYS_TO_ASK)(scene, split, signs, named)
         working = " ".join(
             f"{NUMBERS[a].capitalize()} {_SIGNS[sign]} {NUMBERS[b]} is {NUMBERS[c]}."
             for a, sign, b, c in steps
@@ -121,6 +132,23 @@ def _bare(scene: Scene, split: TaskSplit, signs: str, named: list[str]) -> str:
     before, question = combine(scene, split, *_BARE_SUMS)
     steps = (f" {_SIGNS[sign]} {word}" for sign, word in zip(signs, named[1:], strict=True))
     return f"{before}{question.replace('{sum}', named[0] + ''.join(steps))}"
+
+
+def _in_digits(scene: Scene, split: TaskSplit, signs: str, named: list[str]) -> str:
+    """The sum as either of the two, or as people type it, with digits in the place of number words."""
+    way = scene.draws.choose((_told, _bare, _typed, _typed, _typed))
+    return _NUMBER_WORD.sub(lambda word: str(NUMBERS.index(word[0])), way(scene, split, signs, named))
+
+
+def _typed(scene: Scene, split: TaskSplit, signs: str, named: list[str]) -> str:
+    """The sum with signs, with or without spaces around them."""
+    before, question = combine(scene, split, *_TYPED_SUMS)
+    space = scene.draws.choose((" ", " ", ""))
+    steps = (f"{space}{sign}{space}{word}" for sign, word in zip(signs, named[1:], strict=True))
+    return f"{before}{question.replace('{sum}', named[0] + ''.join(steps))}"
+
+
+_WAYS_TO_ASK = (_told, _told, _bare, _in_digits)
 
 
 def _sum(scene: Scene, split: TaskSplit, signs: str) -> tuple[list[int], list[tuple[int, str, int, int]]]:

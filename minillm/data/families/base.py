@@ -29,6 +29,7 @@ class Family:
         obeys: whether a system message can ask for a style of its answers.
         stands_alone: whether no other exchanges come before it.
         earlier: its place, from 1, among the families that come up earlier in a conversation; 0: it never does.
+        typed: one in so many of its messages is written as people in a hurry type them; 0: none.
         answer_room: tokens of the context that few-shot examples leave for its answer.
         verifiable: whether a program can tell a right answer from a wrong one, so that it may serve as a reward.
         lengths: the fewest and the most words of a good answer.
@@ -44,6 +45,7 @@ class Family:
     obeys: bool = False
     stands_alone: bool = False
     earlier: int = 0
+    typed: int = 0
     answer_room: int = 45
     verifiable: bool = False
     lengths: tuple[int, int] = USUAL_LENGTHS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from minillm.data.families.base import Family
 from minillm.data.families.drawing import combine
 from minillm.data.grammar import Scene
+from minillm.data.names import outside_name
 from minillm.data.task_types import Draft, TaskSplit
 from minillm.data.village import PEOPLE
 from minillm.data.wording import Reading, said, says
@@ -72,13 +73,16 @@ _GREETINGS = (
 class Greeting(Family):
     """Small talk."""
 
-    name, weight = "greeting", 3
+    name, weight = "greeting", 4
     earlier = 1
+    typed = 8
     lengths = (3, 20)
     asks_too = may_wander = True
 
     def draft(self, scene: Scene, split: TaskSplit) -> Draft:
         greeting, short, full, key = scene.draws.choose(_GREETINGS)
+        if scene.draws.choose((True, False)):
+            scene["hero"] = outside_name(scene.draws, split)  # most visitors do not live in the village
         prompt = scene.say("".join(combine(scene, split, *greeting)))
         return Draft(
             prompt,

@@ -26,6 +26,7 @@ class WideWorld(Family):
     name, weight = "world", 10
     obeys = verifiable = has_subject = True
     earlier = 3
+    typed = 8
 
     def draft(self, scene: Scene, split: TaskSplit) -> Draft:
         topic = scene.draws.choose(tuple(WORLD_RELATIONS))
