@@ -28,14 +28,17 @@ from minillm.evaluate.policies import (
     evaluate_policy,
 )
 from minillm.evaluate.rewards import ScoredPairs, reward_figures, score_pairs
+from minillm.evaluate.visitors import Exchange, VisitorReport, meet_visitors
 
 __all__ = [
     "Answer",
     "CopyScore",
+    "Exchange",
     "PolicyReport",
     "Report",
     "ScoredPairs",
     "TextStatistics",
+    "VisitorReport",
     "WinRate",
     "answer_log_probs",
     "answer_prompts",
@@ -54,6 +57,7 @@ __all__ = [
     "few_shot_accuracy",
     "fitting_tasks",
     "knowledge",
+    "meet_visitors",
     "reading_comprehension",
     "reward_figures",
     "score_pairs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 from minillm.data.conversations import TaskConversations
-from minillm.evaluate import task_figures
+from minillm.evaluate import meet_visitors, task_figures
 from minillm.presets import Preset
 from minillm.recipes.stage import Figures, Job, Stage, Trained
 from minillm.stages.sft import SFTConfig, answer_losses, change_of_losses, fine_tune
@@ -33,6 +33,7 @@ def test(job: Job[SFTConfig], trained: Trained) -> Figures:
     figures: Figures = dict(change_of_losses(before, after))
     if isinstance(job.conversations, TaskConversations):
         figures |= task_figures(trained.language_model, trained.tokenizer, job.test_tasks)
+        figures |= meet_visitors(trained.language_model, trained.tokenizer).figures()
     return figures
 
 
@@ -60,5 +61,10 @@ SFT = Stage(
     headline=headline,
     tokens=tokens,
     tested_on_tasks=True,
+    labels={
+        "visitors_wordings": "sensible answers to visitors, wordings held out (share)",
+        "visitors_kinds": "sensible answers to visitors, kinds held out (share)",
+    },
     version=2,
+    test_version=2,
 )

@@ -317,7 +317,7 @@ def _people_in(text: str) -> list[village.Person]:
 
 def _spelled(question: str) -> str:
     """A question in small letters, slips of the fingers mended."""
-    return re.sub(r"[a-z]+", lambda word: _mended(word[0]), question.lower())
+    return re.sub(r"[a-z]{3,}", lambda word: _mended(word[0]), question.lower())
 
 
 @cache
