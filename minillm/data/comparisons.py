@@ -11,12 +11,14 @@ from typing import Any
 
 from minillm.data.judge import Verdict
 from minillm.files import write_atomic
-from minillm.text.chat import Message
+from minillm.text.chat import Message, render_chat
+from minillm.text.tokenizer import Tokenizer
 
 __all__ = [
     "HELD_OUT_COMPARISONS",
     "TRAIN_COMPARISONS",
     "Comparison",
+    "fitting_comparisons",
     "load_comparisons",
     "write_comparisons",
 ]
@@ -63,6 +65,34 @@ class Comparison:
     def conversation(self, number: int) -> list[Message]:
         """The prompt with one of the answers."""
         return [*self.prompt, {"role": "assistant", "content": self.answers[number]}]
+
+
+def fitting_comparisons(
+    comparisons: Sequence[Comparison], tokenizer: Tokenizer, context_length: int
+) -> list[Comparison]:
+    """The comparisons of which every conversation fits the context (tokens).
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not comparisons:
+        raise ValueError(
+            "there are no comparisons: no prompt has two different answers that came to an end; sample more or "
+            "longer answers (n_train, max_new_tokens), from a model that has learned to end them"
+        )
+    kept = [
+        one
+        for one in comparisons
+        if all(
+            len(render_chat(one.conversation(number), tokenizer).ids) <= context_length
+            for number in range(len(one.answers))
+        )
+    ]
+    if not kept:
+        raise ValueError(
+            f"no comparison fits the context of {context_length} tokens; give shorter prompts and answers"
+        )
+    return kept
 
 
 def write_comparisons(path: Path, comparisons: Sequence[Comparison]) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from minillm.data.comparisons import HELD_OUT_COMPARISONS, TRAIN_COMPARISONS, Comparison, load_comparisons
+from minillm.data.comparisons import (
+    HELD_OUT_COMPARISONS,
+    TRAIN_COMPARISONS,
+    Comparison,
+    fitting_comparisons,
+    load_comparisons,
+)
 from minillm.evaluate import reward_figures
 from minillm.presets import Preset
 from minillm.recipes.stage import Figures, Job, Stage, Trained
 from minillm.stages.reward import (
     RewardConfig,
-    fitting_comparisons,
     mean_ranking_loss,
     score_comparisons,
     train_reward_model,

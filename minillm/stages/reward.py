@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minillm import checks
-from minillm.data.comparisons import Comparison
+from minillm.data.comparisons import Comparison, fitting_comparisons
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
 from minillm.text.chat import render_chat
@@ -36,7 +36,6 @@ __all__ = [
     "ComparisonBatches",
     "RewardConfig",
     "RewardModel",
-    "fitting_comparisons",
     "mean_ranking_loss",
     "ranking_loss",
     "score_comparisons",
@@ -136,22 +135,11 @@ class ComparisonBatches:
         prompts: int,
         seed: int = 0,
     ) -> None:
-        if not comparisons:
-            raise ValueError(
-                "there are no comparisons: no prompt has two different answers that came to an end; sample more or "
-                "longer answers (n_train, max_new_tokens), from a model that has learned to end them"
-            )
-        rendered = [
+        self.comparisons = fitting_comparisons(comparisons, tokenizer, context_length)
+        self.rows = [
             [render_chat(one.conversation(number), tokenizer).ids for number in range(len(one.answers))]
-            for one in comparisons
+            for one in self.comparisons
         ]
-        kept = [i for i, rows in enumerate(rendered) if max(map(len, rows)) <= context_length]
-        if not kept:
-            raise ValueError(
-                f"no comparison fits the context of {context_length} tokens; give shorter prompts and answers"
-            )
-        self.comparisons = [comparisons[i] for i in kept]
-        self.rows = [rendered[i] for i in kept]
         self.prompts, self.seed = prompts, seed
 
     @property
@@ -189,17 +177,6 @@ class ComparisonBatches:
                 mask[place, answer, : len(row)] = True
             ranks[place, : len(self.rows[number])] = torch.tensor(self.comparisons[number].ranks)
         return ComparisonBatch(ids, mask, ranks)
-
-
-def fitting_comparisons(
-    comparisons: Sequence[Comparison], tokenizer: Tokenizer, context_length: int
-) -> list[Comparison]:
-    """The comparisons of which every conversation fits the context.
-
-    Raises:
-        ValueError: there is none.
-    """
-    return ComparisonBatches(comparisons, tokenizer, context_length, prompts=1).comparisons
 
 
 def _batch_scores(model: RewardModel, batch: ComparisonBatch) -> Tensor:

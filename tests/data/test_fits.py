@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from minillm.data.comparisons import fitting_comparisons
 from minillm.data.conversations import TaskConversations, open_conversations, open_domain, prompts_of
 from minillm.data.corpora import WorldCorpus, open_corpus
 from minillm.data.preferences import SampledPreferences, open_preferences
 from minillm.data.tasks import Tasks
 from minillm.stages.pretrain import tokenize
-from minillm.stages.reward import fitting_comparisons
 from minillm.stages.sft import chat_documents
 from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
