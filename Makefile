@@ -30,7 +30,7 @@ FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py tests/test_api.py tes
 TRIAL := $(shell find benchmarks -name '*.py')
 TOOLS := $(wildcard tools/*.py)
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
-TRAINED := $(foreach stage,base sft ppo lora,$(PASSED)/trained-$(stage))
+TRAINED := $(foreach stage,base sft dpo ppo lora,$(PASSED)/trained-$(stage))
 # The chapters by the last stage that they need; one that is not named needs them all. What takes longest comes first.
 NAMED = $(filter $(foreach number,$(1),$(PASSED)/$(number)_%),$(CHAPTERS:book/%.ipynb=$(PASSED)/%))
 AFTER_BASE := $(call NAMED,01 02 03 04)
@@ -110,10 +110,11 @@ $(TRAINED): $(PASSED)/trained-%: $(ENV) $(PACKAGE) $(shell test -d "$(MINILLM_RU
 deleted:
 
 $(PASSED)/trained-sft: $(PASSED)/trained-base
-$(PASSED)/trained-ppo $(PASSED)/trained-lora: $(PASSED)/trained-sft
+$(PASSED)/trained-dpo $(PASSED)/trained-ppo $(PASSED)/trained-lora: $(PASSED)/trained-sft
 $(AFTER_BASE): $(PASSED)/trained-base
 $(AFTER_SFT): $(PASSED)/trained-sft
 $(AFTER_PPO) $(AFTER_ALL): $(PASSED)/trained-ppo
+$(AFTER_ALL): $(PASSED)/trained-dpo
 $(AFTER_LORA) $(AFTER_ALL): $(PASSED)/trained-lora
 
 $(CHECKED): $(PASSED)/%: book/%.ipynb book/pytest.ini book/conftest.py $(ENV) $(PACKAGE)

@@ -18,6 +18,7 @@ from minillm.data.tasks import DOMAINS, TASKS_PER_FAMILY
 from minillm.files import check_name
 from minillm.model.config import GPTConfig
 from minillm.model.lora import LoRAConfig
+from minillm.stages.dpo import DPOConfig
 from minillm.stages.lora import DomainConfig
 from minillm.stages.ppo_config import PPOConfig
 from minillm.stages.pretrain import PretrainConfig
@@ -53,6 +54,7 @@ class Preset:
     ppo: PPOConfig  # the policy
     domain: Conversations  # what a specialist is made with
     lora: DomainConfig  # the specialist
+    dpo: DPOConfig = DPOConfig()  # the policy that learns from rankings without a reward model
     seed: int = 0  # first weights and order of the documents, in every stage
     test_tasks: int = TASKS_PER_FAMILY  # of each family, on which models are tested; trains nothing
     more: Mapping[str, Any] = field(default_factory=dict)  # settings of stages without a field here, by stage
@@ -112,6 +114,7 @@ PRESETS: dict[str, Preset] = {
             ppo=PPOConfig(iterations=4, prompts=8, max_new_tokens=20, evaluate_every=2, checkpoint_every=2),
             domain=TaskConversations(100, 20, _HELP_DESK),
             lora=_domain(8, rows=4, learning_rate=2e-3, full=1e-3, checkpoint_every=4),
+            dpo=DPOConfig(_adamw(steps=8, learning_rate=1e-4, checkpoint_every=4)),
             test_tasks=10,
         ),
         Preset(  # the website, CI, laptops: minutes on two cores
@@ -153,6 +156,9 @@ PRESETS: dict[str, Preset] = {
             ppo=PPOConfig(iterations=80, prompts=128, learning_rate=5e-5, rows=64),
             domain=TaskConversations(600, 100, _HELP_DESK),
             lora=_domain(150, rows=8, learning_rate=1e-3, full=2e-4),
+            dpo=DPOConfig(
+                _adamw(steps=300, learning_rate=3e-5, validate_every=60, micro_batch_rows=4), prompts=16
+            ),
         ),
         Preset(  # one modern GPU: 124 M parameters
             name="gpu",
@@ -177,6 +183,9 @@ PRESETS: dict[str, Preset] = {
             ),
             domain=TaskConversations(600, 100, _HELP_DESK),
             lora=_domain(150, rows=8, learning_rate=5e-4, full=5e-5),
+            dpo=DPOConfig(
+                _adamw(steps=400, learning_rate=5e-6, validate_every=80, micro_batch_rows=4), prompts=16
+            ),
         ),
     )
 }

@@ -142,6 +142,7 @@ def test_info_shows_the_machine_and_what_is_trained(runs):
         "base",
         "sft",
         "preferences",
+        "dpo",
         "reward",
         "ppo",
         "lora",
@@ -228,7 +229,7 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--corpus=missing.txt"], "corpus 'missing.txt' is not there; give a file, a folder"),
         (
             ["chat", "rocket"],
-            "'rocket' is neither a stage (tokenizer, base, sft, preferences, reward, ppo, lora) nor a folder",
+            "'rocket' is neither a stage (tokenizer, base, sft, preferences, dpo, reward, ppo, lora) nor a folder",
         ),
         (["chat"], "no model has been trained"),
         (
@@ -458,11 +459,12 @@ QUICK = [
     "--set=preferences.max_new_tokens=120",  # a model that has hardly learned anything seldom ends an answer
     "--set=preferences.answers=12",
     "--set=reward.fit.steps=2",
+    "--set=dpo.fit.steps=2",
     "--set=ppo.iterations=2",
     "--set=ppo.prompts=4",
     "--set=ppo.max_new_tokens=8",
 ]
-ALL = ["tokenizer", "base", "sft", "preferences", "reward", "ppo", "lora"]
+ALL = ["tokenizer", "base", "sft", "preferences", "dpo", "reward", "ppo", "lora"]
 
 
 @pytest.fixture(scope="module")
@@ -476,12 +478,14 @@ def tuned(tmp_path_factory) -> Path:
 
 def test_run_tells_how_many_tasks_are_done(tuned):
     result = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned, "--json")
-    _, base, sft, preferences, reward, ppo, lora = json.loads(result.out)["stages"]
+    _, base, sft, preferences, dpo, reward, ppo, lora = json.loads(result.out)["stages"]
     assert preferences["comparisons"] > 0 and preferences["held_out_comparisons"] > 0
     assert {"trainable_share", "domain_gain_share", "forgetting_ratio"} <= lora.keys()
     assert 0 < lora["trainable_share"] < 1 and lora["full_training"]["trainable_share"] == 1
     assert 0 <= reward["pair_accuracy_gold"] <= 1 and 0 <= reward["pair_accuracy_noisy"] <= 1
-    assert {"win_rate_vs_sft", "kl_per_response", "gold_score", "task_accuracy"} <= ppo.keys()
+    for policy in (dpo, ppo):
+        assert {"win_rate_vs_sft", "kl_per_response", "gold_score", "task_accuracy"} <= policy.keys()
+    assert 0 <= dpo["implicit_accuracy"] <= 1 and dpo["chosen_displacement"] != 0
     assert 0 <= base["task_accuracy"] <= 1 and 0 <= sft["task_accuracy"] <= 1
     assert {"accuracy", "gold_score", "val_loss", "corpus_loss", "forgetting", "ended_share"} <= sft.keys()
     table = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned).out
@@ -511,7 +515,7 @@ def test_own_conversations(tuned, tmp_path):
     path.write_text(f"{json.dumps({'messages': turns})}\n" * 8, encoding="utf-8")
     result = minillm("run", *QUICK, "--sft", path, "--out", tuned, "--json")
     assert "lora is left out" in result.err
-    assert "preferences, reward and ppo are left out" in result.err, (
+    assert "preferences, dpo, reward and ppo are left out" in result.err, (
         "what the judge thinks of other conversations is nothing"
     )
     _, base, sft = json.loads(result.out)["stages"]
@@ -569,14 +573,16 @@ def test_eval_prints_a_table(tuned):
 def test_eval_takes_all_models_that_are_there(tuned):
     """The reward model writes nothing; PPO is compared with the base model and with the one it started from."""
     report = json.loads(minillm("eval", "--out", tuned, "-n", 1, "--json").out)
-    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft", "ppo", "lora"]
+    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft", "dpo", "ppo", "lora"]
     pairs = [(win["stage"], win["against"]) for win in report["win_rates"]]
-    assert pairs == [(s, "base") for s in ("sft", "ppo", "lora")] + [(s, "sft") for s in ("ppo", "lora")]
-    assert report["stages"][2]["win_rate_vs_sft"] == report["win_rates"][3]["rate"]
+    assert pairs == [(s, "base") for s in ("sft", "dpo", "ppo", "lora")] + [
+        (s, "sft") for s in ("dpo", "ppo", "lora")
+    ]
+    assert report["stages"][2]["win_rate_vs_sft"] == report["win_rates"][4]["rate"]
 
 
 def test_a_reward_model_does_not_write(tuned):
-    told = "the stage reward has no model that writes; choose one of base, sft, ppo, lora"
+    told = "the stage reward has no model that writes; choose one of base, sft, dpo, ppo, lora"
     assert told in refused("chat", "reward", "--out", tuned, "-p", "Hi")
     folder = next(a.folder for a in find_artifacts(tuned) if a.stage == "reward")
     assert "scores and does not write" in refused("chat", folder, "-p", "Hi")
@@ -588,17 +594,18 @@ def test_own_preferences(tuned, tmp_path):
     row = {"prompt": "Who are you?", "chosen": "A hen.", "rejected": "Nobody."}
     path.write_text(f"{json.dumps(row)}\n" * 10, encoding="utf-8")
     options = ("--preferences", path, "--stages=sft,reward", "--set=conversations.n_train=60")
-    sft, reward = json.loads(minillm("run", *QUICK[:-8], *options, "--out", tuned, "--json").out)["stages"]
+    sft, reward = json.loads(minillm("run", *QUICK[:-9], *options, "--out", tuned, "--json").out)["stages"]
     assert sft["cached"] is True and reward["comparisons"] == 9
     assert "pair_accuracy_noisy" in reward and "pair_accuracy_gold" not in reward
     path.write_text('{"prompt": "Who?", "chosen": "I."}\n', encoding="utf-8")
-    assert "mine.jsonl, line 1" in refused("run", *QUICK[:-8], *options, "--out", tuned)
+    assert "mine.jsonl, line 1" in refused("run", *QUICK[:-9], *options, "--out", tuned)
 
 
 def test_eval_refuses_what_is_not_there(tmp_path):
     assert "no base has been trained in" in refused("eval", "--out", tmp_path)
-    assert "neither a stage (tokenizer, base, sft, preferences, reward, ppo, lora) nor a folder" in refused(
-        "eval", "nothing"
+    assert (
+        "neither a stage (tokenizer, base, sft, preferences, dpo, reward, ppo, lora) nor a folder"
+        in refused("eval", "nothing")
     )
 
 

@@ -45,7 +45,7 @@ def test_parameters_are_those_of_the_model(changes):
 def test_every_stage_has_its_tokens_and_operations():
     for preset in PRESETS.values():
         tokens, flops = stage_tokens(preset), stage_flops(preset)
-        assert tokens.keys() == flops.keys() == {"base", "sft", "reward", "ppo", "lora"}
+        assert tokens.keys() == flops.keys() == {"base", "sft", "dpo", "reward", "ppo", "lora"}
         assert flops["base"] == pytest.approx(3 * tokens["base"] * token_flops(preset.base.model))
     assert MACHINES["H100"].hours(989e12 * 0.35 * 3600) == pytest.approx(1.0)
     assert MACHINES["H100"].hours(0.0, 67e12 * 0.35 * 3600) == pytest.approx(1.0)

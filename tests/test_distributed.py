@@ -21,7 +21,7 @@ from minillm.train import choose_runtime
 
 pytestmark = pytest.mark.processes
 PAGE = Path(__file__).parents[1] / "book" / "scale.md"
-STAGES = ("base", "sft", "reward", "ppo", "lora")
+STAGES = ("base", "sft", "reward", "dpo", "ppo", "lora")
 # Few steps, and data of one's own, so that no time is spent on the judge. AdamW divides a gradient by its own size, so
 # that of gradients that cancel to almost nothing the rounding is scaled up to whole steps: the differences grow with
 # the learning rate (at 2e-3, 3e-5 after 8 steps of fine-tuning), which is low here.
@@ -35,6 +35,7 @@ SETTINGS = {
     "sft": {"fit": {"steps": 8, "micro_batch_rows": 2, "learning_rate": 3e-4}},
     "preferences": "harbour/preferences.jsonl",
     "reward": {"fit": {"steps": 13}, "prompts": 89},  # every other batch has one prompt, for two processes
+    "dpo": {"fit": {"steps": 13, "learning_rate": 3e-4}, "prompts": 89},
     "ppo": {"iterations": 2, "prompts": 7, "rows": 3, "minibatches": 4},  # of 2, 2, 2 answers and 1
     "domain": "harbour/radio.jsonl",
     "lora": {"training": {"fit": {"steps": 4, "learning_rate": 3e-4}}},
@@ -61,7 +62,7 @@ def alone(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("place")
     write_example(place / "harbour")
     with contextlib.chdir(place):
-        for stage in ("ppo", "lora"):
+        for stage in ("ppo", "dpo", "lora"):
             machine = choose_runtime("cpu", "fp32", threads=1, compile=False)
             Course("smoke", "alone", runtime=machine, progress=False, **SETTINGS).stage(stage)
     return place / "alone"

@@ -50,6 +50,7 @@ TINY = {
     "sft": {"fit": {"steps": 3, "checkpoint_every": 1}},
     "preferences": "harbour/preferences.jsonl",
     "reward": {"fit": {"steps": 3}, "prompts": 8},
+    "dpo": {"fit": {"steps": 2}},
     "ppo": {"iterations": 2, "prompts": 4, "rows": 2},
     "domain": "harbour/radio.jsonl",
     "lora": {"training": {"fit": {"steps": 2}}},
@@ -227,7 +228,7 @@ def test_every_stage_is_trained_examined_again_used_and_exported(
     harbour, windows, runtime, monkeypatch, tmp_path
 ):
     course = Course("smoke", "runs", runtime=runtime, progress=False, **TINY)
-    ends = ("lora", "ppo")
+    ends = ("lora", "dpo", "ppo")
     artifacts = [course.stage(name) for name in ends]
     models = [artifact.model for artifact in artifacts]  # held, as in a notebook
     again = Course("smoke", "runs", runtime=runtime, progress=False, **TINY | {"test_tasks": 2})

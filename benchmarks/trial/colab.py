@@ -28,7 +28,7 @@ from trial.slice import would_compile
 
 __all__ = ["run"]
 
-_STEPS = {"base": 24, "sft": 16, "reward": 12, "ppo": 3, "lora": 12}  # of each stage
+_STEPS = {"base": 24, "sft": 16, "reward": 12, "dpo": 12, "ppo": 3, "lora": 12}  # of each stage
 _COMPILING = 25.0  # seconds, about
 _SAMPLED = 256  # answers
 
@@ -83,6 +83,7 @@ def _shortened(trial: Trial, preset: Preset) -> Preset:
         sft=replace(preset.sft, fit=shorter(preset.sft.fit, "sft"), corpus_documents=4),
         preferences=GivenAnswers(n_train=prompts, n_validation=20),
         reward=replace(preset.reward, fit=shorter(preset.reward.fit, "reward")),
+        dpo=replace(preset.dpo, fit=shorter(preset.dpo.fit, "dpo")),
         ppo=replace(preset.ppo, iterations=few["ppo"], evaluate_every=1_000),
         domain=TaskConversations(100, 10, tuple(DOMAINS["help desk"])),
         lora=replace(preset.lora, training=training),

@@ -22,6 +22,7 @@ _TINY: dict[str, Any] = {  # on top of preset smoke
     "conversations": {"n_train": 200, "n_validation": 10},
     "sft": {"fit": {"steps": 6}, "corpus_documents": 10},
     "reward": {"fit": {"steps": 2}, "prompts": 4},
+    "dpo": {"fit": {"steps": 2}, "prompts": 4},
     "ppo": {"iterations": 1, "max_new_tokens": 6},
     "lora": {"training": {"fit": {"steps": 2}}},
     "test_tasks": 1,

@@ -149,8 +149,12 @@ class ComparisonBatches:
 
     def batch(self, step: int) -> ComparisonBatch:
         """The batch of a step (0, 1, 2, ...): the same whenever it is asked for."""
+        return self.collate(self.numbers(step))
+
+    def numbers(self, step: int) -> np.ndarray:
+        """Which of the comparisons are in the batch of a step."""
         epoch, index = divmod(step, self.batches_per_epoch)
-        return self.collate(self._order(epoch)[index])
+        return self._order(epoch)[index]
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         """The numbers of the comparisons in each batch of an epoch."""

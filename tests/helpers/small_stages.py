@@ -26,6 +26,7 @@ from minillm.model.heads import RewardModel
 from minillm.model.inspect import attention_weights, hidden_states, trace, without_heads
 from minillm.model.lora import LoRAConfig, apply_lora, lora_state_dict
 from minillm.model.sampling import generate
+from minillm.stages.dpo import DPOConfig, comparison_log_probs, train_dpo
 from minillm.stages.lora import DomainConfig, adapt
 from minillm.stages.ppo import PPOConfig, train_policy
 from minillm.stages.pretrain import PretrainConfig, pretrain, validation_figures
@@ -109,6 +110,20 @@ def reward(options: RunOptions) -> dict[str, float]:
     return {"train_loss": figures["train_loss"], "first": scores[0][0], "last": scores[-1][-1]}
 
 
+def dpo(options: RunOptions) -> dict[str, float]:
+    """A policy from rankings."""
+    policy, figures = train_dpo(
+        DPOConfig(_fit(optimizer="adamw"), prompts=4),
+        make_gpt().to(options.runtime.device),
+        tokenizer(),
+        comparisons(),
+        comparisons(),
+        options,
+    )
+    log_probs = comparison_log_probs(policy, tokenizer(), comparisons())
+    return {"train_loss": figures["train_loss"], "first": log_probs[0][0], "last": log_probs[-1][-1]}
+
+
 def ppo(options: RunOptions) -> dict[str, float]:
     """Two iterations of PPO, watched."""
     config = PPOConfig(
@@ -138,7 +153,7 @@ def lora(options: RunOptions) -> dict[str, float]:
 
 
 STAGES: dict[str, Callable[[RunOptions], dict[str, float]]] = {
-    stage.__name__: stage for stage in (base, sft, reward, ppo, lora)
+    stage.__name__: stage for stage in (base, sft, reward, dpo, ppo, lora)
 }
 
 

@@ -24,6 +24,7 @@ PATIENT = replace(  # stops early in every stage that can
     name="patient",
     base=replace(PRESETS["smoke"].base, fit=replace(PRESETS["smoke"].base.fit, patience=2)),
     sft=replace(PRESETS["smoke"].sft, fit=replace(PRESETS["smoke"].sft.fit, validate_every=3, patience=2)),
+    dpo=replace(PRESETS["smoke"].dpo, fit=replace(PRESETS["smoke"].dpo.fit, validate_every=3, patience=2)),
     reward=replace(
         PRESETS["smoke"].reward, fit=replace(PRESETS["smoke"].reward.fit, validate_every=3, patience=2)
     ),
@@ -38,10 +39,11 @@ PATIENT = replace(  # stops early in every stage that can
 
 # What each field of a preset may change, written down apart from the recipes.
 AFTER = {  # a stage, and all that start from it
-    "tokenizer": {"tokenizer", "base", "sft", "preferences", "reward", "ppo", "lora"},
-    "base": {"base", "sft", "preferences", "reward", "ppo", "lora"},
-    "sft": {"sft", "preferences", "reward", "ppo", "lora"},
-    "preferences": {"preferences", "reward", "ppo"},
+    "tokenizer": {"tokenizer", "base", "sft", "preferences", "dpo", "reward", "ppo", "lora"},
+    "base": {"base", "sft", "preferences", "dpo", "reward", "ppo", "lora"},
+    "sft": {"sft", "preferences", "dpo", "reward", "ppo", "lora"},
+    "preferences": {"preferences", "dpo", "reward", "ppo"},
+    "dpo": {"dpo"},
     "reward": {"reward", "ppo"},
     "ppo": {"ppo"},
     "lora": {"lora"},
@@ -53,6 +55,7 @@ FIRST = {  # the first stage that a field concerns
     "sft": "sft",
     "preferences": "preferences",
     "reward": "reward",
+    "dpo": "dpo",
     "ppo": "ppo",
     "domain": "lora",
     "lora": "lora",
@@ -63,10 +66,10 @@ HELD_OUT = {"conversations.n_validation", "domain.n_validation", "preferences.n_
 EXAMINED = {  # figures that a setting changes where it changes no weights
     "conversations.n_validation": {"sft"},
     "domain.n_validation": {"lora"},
-    "preferences.n_validation": {"preferences", "reward"},
+    "preferences.n_validation": {"preferences", "dpo", "reward"},
     "sft.corpus_documents": {"sft"},
     "lora.training.corpus_documents": {"lora"},
-    "test_tasks": {"base", "sft", "ppo", "lora"},
+    "test_tasks": {"base", "sft", "dpo", "ppo", "lora"},
 }
 
 
@@ -78,8 +81,8 @@ def expected(path: str, patient: set[str]) -> set[str]:
     if last in SAVING or last == "corpus_documents" or path == "test_tasks":
         return set()
     if path in HELD_OUT:
-        readers = {"conversations": "sft", "domain": "lora", "preferences": "reward"}
-        return AFTER[readers[first]] if readers[first] in patient else set()
+        readers = {"conversations": ["sft"], "domain": ["lora"], "preferences": ["dpo", "reward"]}
+        return set().union(*(AFTER[reader] for reader in readers[first] if reader in patient))
     if last in ("validate_every", "validation_tokens"):
         return AFTER[first] if first in patient else set()
     return AFTER[FIRST[first]]
@@ -104,6 +107,7 @@ OTHER = {  # other values where half or one more is not allowed
     "d_ff": (64,),
     "head_dim": (8,),
     "families": (("world",),),
+    "pairs": ("best",),
     "targets": (("q_proj",), ("q_proj", "v_proj")),
     "embedding_learning_rate": (0.01,),
     "micro_batch_rows": (2,),
@@ -187,14 +191,14 @@ def test_every_setting_is_looked_at() -> None:
     assert len(cases()) > 250
 
 
-@pytest.mark.parametrize("stage", ["base", "sft", "reward"])
+@pytest.mark.parametrize("stage", ["base", "sft", "dpo", "reward"])
 def test_early_stopping_itself_decides(stage: str) -> None:
     before, _ = keys(Course("smoke"))
     after, _ = keys(Course("smoke", **{stage: {"fit": {"validate_every": 5, "patience": 3}}}))
     assert {name for name in AFTER if before[name] != after[name]} == AFTER[stage]
 
 
-@pytest.mark.parametrize("stage", ["base", "sft", "reward", "lora"])
+@pytest.mark.parametrize("stage", ["base", "sft", "dpo", "reward", "lora"])
 def test_a_seed_that_decides_nothing_is_refused(stage: str) -> None:
     fit = {"fit": {"seed": 3}}
     with pytest.raises(

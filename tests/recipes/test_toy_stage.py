@@ -204,7 +204,7 @@ def test_settings_of_the_tokenizer_count_too(runs: Any) -> None:
 def test_stages_that_need_the_same_source_are_left_out_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STAGES, "noisy", replace(NOISY, needs={"preferences": "give some"}))
     names, told = left_out(set())["preferences"]
-    assert names == ["preferences", "reward", "ppo", "noisy"] and told.startswith("the judge knows")
+    assert names == ["preferences", "dpo", "reward", "ppo", "noisy"] and told.startswith("the judge knows")
 
 
 @pytest.mark.parametrize("output", ["comparisons", "scores", "tokenizer"])
@@ -215,5 +215,6 @@ def test_what_does_not_write_is_not_offered_for_chat(
     result = CliRunner().invoke(app, ["chat", "noisy", f"--out={runs}", "-p", "Hello!"])
     assert (
         result.exit_code == 2
-        and "the stage noisy has no model that writes; choose one of base, sft, ppo, lora" in result.stderr
+        and "the stage noisy has no model that writes; choose one of base, sft, dpo, ppo, lora"
+        in result.stderr
     )
