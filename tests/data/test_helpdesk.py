@@ -101,10 +101,3 @@ def test_hours_are_the_fixed_ones():
         assert f"from {opens} to {closes}" in task.answer
         wrong = task.answer.replace(f"from {opens}", "from ten")
         assert not judge(task, wrong).is_correct
-
-
-def test_a_letter_has_its_form():
-    task = next(Tasks("test", ["letter"]).tasks(1))
-    assert judge(task, task.answer).is_correct
-    assert not judge(task, task.answer.removeprefix("My friend, ")).is_correct
-    assert not judge(task, task.answer.replace(" That is all in my letter.", "")).is_correct
