@@ -18,7 +18,7 @@ from minillm.evaluate.base import (
     titles,
 )
 from minillm.evaluate.compare import TextStatistics, WinRate, bleu, text_statistics, win_rate
-from minillm.evaluate.domains import domain_comparison, domain_figures
+from minillm.evaluate.domains import best_rate, domain_comparison, domain_figures, forgetting_at_skill
 from minillm.evaluate.examination import examination_fingerprint, task_figures
 from minillm.evaluate.policies import (
     PolicyReport,
@@ -45,6 +45,7 @@ __all__ = [
     "answer_rewards",
     "answer_tasks",
     "best_of_n",
+    "best_rate",
     "bleu",
     "complete",
     "copying",
@@ -56,6 +57,7 @@ __all__ = [
     "examination_fingerprint",
     "few_shot_accuracy",
     "fitting_tasks",
+    "forgetting_at_skill",
     "knowledge",
     "meet_visitors",
     "reading_comprehension",

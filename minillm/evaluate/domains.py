@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
+from minillm import checks
 from minillm.data.tasks import TASKS_PER_FAMILY, held_out_tasks
-from minillm.evaluate.answers import answer_tasks, evaluate_tasks, fitting_tasks
+from minillm.data.world import TEST_SEED
+from minillm.evaluate.answers import answer_tasks, fitting_tasks
 from minillm.model.gpt import GPT
 from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["domain_comparison", "domain_figures"]
+__all__ = ["best_rate", "domain_comparison", "domain_figures", "forgetting_at_skill"]
 
 DOMAIN_TASKS = TASKS_PER_FAMILY // 2  # of each family of a domain, on which its specialists are tested
 
@@ -22,6 +25,7 @@ def domain_figures(
     n: int = DOMAIN_TASKS,
     n_known: int = TASKS_PER_FAMILY,
     known: Mapping[str, Any] | None = None,
+    seed: int = TEST_SEED,
 ) -> dict[str, Any]:
     """How a model does on the held-out tasks of a domain, and on the course's tasks as all stages do.
 
@@ -32,14 +36,17 @@ def domain_figures(
         n: tasks of each of these families.
         n_known: tasks of each family of the course.
         known: the model's `task_accuracy` and `accuracy` on these, where its own stage has measured them.
+        seed: of the stream of tasks; settings are chosen on another one than that of the test.
 
     Returns:
         `domain_accuracy` and `domain_accuracies` (by family), `task_accuracy` and `accuracy`, all 0-1; nothing where
         the model's context is too short for any of them.
     """
-    tasks = fitting_tasks(held_out_tasks(n, families), model, tokenizer)
+    tasks = fitting_tasks(held_out_tasks(n, families, seed), model, tokenizer)
     if known is None or "task_accuracy" not in known:
-        report = evaluate_tasks(model, tokenizer, n_known)
+        report = answer_tasks(
+            model, tokenizer, fitting_tasks(held_out_tasks(n_known, seed=seed), model, tokenizer)
+        )
         known = report.figures() if report.tasks else {}
     if not tasks or not known:
         return {}
@@ -78,6 +85,55 @@ def domain_comparison(adapter: Mapping[str, Any], full: Mapping[str, Any]) -> di
     if "task_accuracy" in adapter and "task_accuracy" in full:
         result["task_forgetting_ratio"] = _share("task_accuracy", adapter, full)
     return result
+
+
+def best_rate(runs: Mapping[float, tuple[float, float]], share: float = 0.95) -> float:
+    """The learning rate of a method's own best run: it forgets least of those that learn nearly as much as any.
+
+    Args:
+        runs: for each rate the gain and the forgetting, measured on tasks that are not the test's.
+        share: of the greatest gain, which the run has to reach (0-1].
+
+    Returns:
+        the rate; of several that forget alike the smallest.
+
+    Raises:
+        ValueError: there are no runs, none has gained anything, or `share` is out of range.
+
+    >>> best_rate({1e-4: (0.5, 0.0), 4e-4: (0.96, 0.1), 1e-3: (1.0, 0.3)})
+    0.0004
+    """
+    checks.number("share", share, above=0, at_most=1)
+    most = max((gain for gain, _ in runs.values()), default=0.0)
+    if most <= 0:
+        raise ValueError(
+            "no run has gained anything, so none is best; give runs of more steps or other rates"
+        )
+    return min((forgot, rate) for rate, (gain, forgot) in runs.items() if gain >= share * most)[1]
+
+
+def forgetting_at_skill(points: Iterable[tuple[float, float]], skill: float) -> float | None:
+    """How much a method forgets where it has a given skill, on straight lines between its runs.
+
+    Two methods are compared at one skill: of unequal ones, the one that learned more may have forgotten more for it.
+
+    Args:
+        points: (skill, forgetting) of a method's runs, untouched model included or not.
+        skill: at which it is asked.
+
+    Returns:
+        the least forgetting on the line through the runs in the order of their skill; None where the skill is outside
+        of all runs.
+
+    >>> forgetting_at_skill([(0.0, 0.0), (0.8, 0.1), (0.9, 0.3)], 0.85)
+    0.2
+    """
+    line = sorted(points)
+    found = [forgot for gained, forgot in line if gained == skill]
+    for (low, less), (high, more) in pairwise(line):
+        if low < skill < high:
+            found.append(less + (more - less) * (skill - low) / (high - low))
+    return round(min(found), 6) if found else None
 
 
 def _share(name: str, adapter: Mapping[str, Any], full: Mapping[str, Any]) -> float | None:

@@ -9,9 +9,9 @@ import torch
 
 from minillm.data.conversations import TaskConversations
 from minillm.data.corpora import WorldCorpus
-from minillm.data.tasks import DOMAINS
-from minillm.data.world import World
-from minillm.evaluate import domain_comparison, domain_figures
+from minillm.data.tasks import DOMAINS, held_out_tasks
+from minillm.data.world import TEST_SEED, World
+from minillm.evaluate import best_rate, domain_comparison, domain_figures, forgetting_at_skill
 from minillm.model.adapters import load_adapter, save_adapter
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.lora import LoRAConfig, merge_lora
@@ -159,3 +159,55 @@ def test_a_model_is_tested_on_the_domain_and_on_what_it_knew(model, tokenizer):
     assert again == figures | {"task_accuracy": 0.5, "accuracy": {"story": 0.5}}
     unknown = domain_figures(model, tokenizer, DOMAINS["help desk"], n=2, n_known=1, known={"loss": 1.0})
     assert unknown == figures
+
+
+def test_settings_are_chosen_on_other_tasks_than_the_tests(model, tokenizer, monkeypatch):
+    from minillm.evaluate import domains
+
+    asked = []
+
+    def noted(n, families=None, seed=None):
+        asked.append(seed)
+        return held_out_tasks(n, families, seed)
+
+    monkeypatch.setattr(domains, "held_out_tasks", noted)
+    domain_figures(model, tokenizer, DOMAINS["help desk"], n=1, n_known=1, seed=91)
+    domain_figures(model, tokenizer, DOMAINS["help desk"], n=1, n_known=1)
+    assert asked == [91, 91, TEST_SEED, TEST_SEED]
+
+
+def test_the_best_rate_forgets_least_of_those_that_learn_enough():
+    runs = {1e-3: (1.0, 0.4), 4e-4: (0.95, 0.1), 2e-4: (0.94, 0.01), 2e-3: (0.99, 0.2)}
+    assert best_rate(runs) == 4e-4, "the border belongs to it"
+    assert best_rate(runs, share=0.9) == 2e-4
+    assert best_rate(runs, share=0.98) == 2e-3
+    assert best_rate(runs, share=1.0) == 1e-3
+    assert best_rate({2e-3: (1.0, 0.2), 1e-3: (1.0, 0.2)}) == 1e-3
+    assert best_rate({1e-3: (0.5, -0.1), 2e-3: (0.5, 0.0)}) == 1e-3, (
+        "who forgets less than nothing is better still"
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "share", "told"),
+    [
+        ({}, 0.95, "no run has gained anything"),
+        ({1e-3: (0.0, 0.0), 1e-2: (-0.1, 0.0)}, 0.95, "no run has gained anything"),
+        ({1e-3: (1.0, 0.0)}, 0.0, "share is 0.0"),
+        ({1e-3: (1.0, 0.0)}, 1.5, "share is 1.5"),
+    ],
+)
+def test_where_no_rate_is_best(runs, share, told):
+    with pytest.raises(ValueError, match=told):
+        best_rate(runs, share)
+
+
+def test_forgetting_is_compared_at_one_skill():
+    points = [(0.9, 0.3), (0.0, 0.0), (0.5, 0.1)]
+    assert forgetting_at_skill(points, 0.5) == 0.1
+    assert forgetting_at_skill(points, 0.6) == pytest.approx(0.15)
+    assert forgetting_at_skill(points, 0.25) == pytest.approx(0.05)
+    assert forgetting_at_skill(points, 0.9) == 0.3 and forgetting_at_skill(points, 0.0) == 0.0
+    assert forgetting_at_skill(points, 0.95) is None and forgetting_at_skill(points, -0.1) is None
+    assert forgetting_at_skill([*points, (0.5, 0.05)], 0.5) == 0.05
+    assert forgetting_at_skill([], 0.5) is None
