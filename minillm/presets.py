@@ -139,7 +139,7 @@ PRESETS: dict[str, Preset] = {
             reward=RewardConfig(_adamw(steps=375, learning_rate=1e-3), prompts=8),
             ppo=PPOConfig(),
             domain=TaskConversations(600, 100, _HELP_DESK),
-            lora=_domain(200, rows=8, learning_rate=2e-3, full=1e-3),
+            lora=_domain(200, rows=8, learning_rate=2e-3, full=4e-4),
         ),
         Preset(  # a free T4: 15 M parameters
             name="colab",

@@ -33,13 +33,13 @@ PRESET = Course("cpu").preset.lora
 LR, FULL_LR = PRESET.training.fit.learning_rate, PRESET.full_learning_rate
 # name: what differs from the preset; `full` trains all weights
 RUNS: dict[str, dict[str, Any]] = {
-    f"full, {FULL_LR:g}": {"full": True},
+    "full, 0.001": {"full": True, "learning_rate": 0.001},
     f"rank 8, {LR:g}": {},
-    f"full, {FULL_LR / 2.5:g}": {"full": True, "learning_rate": FULL_LR / 2.5},
+    f"full, {FULL_LR:g}": {"full": True},
     f"rank 8, {LR / 2:g}": {"learning_rate": LR / 2},
     "rank 32": {"rank": 32},
     "attention": {"targets": ATTENTION_LAYERS},
-    f"full, {2 * FULL_LR:g}": {"full": True, "learning_rate": 2 * FULL_LR},
+    "full, 0.002": {"full": True, "learning_rate": 0.002},
     f"rank 8, {2 * LR:g}": {"learning_rate": 2 * LR},
     "rank 1": {"rank": 1},
     **{  # the preset's scale alpha / rank kept, a rate of their own
