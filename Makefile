@@ -173,6 +173,7 @@ cover: env  ## draw the cover, logo and icon again
 recordings: env  ## make the recorded runs of chapters 04, 06, 07 and 08 again (an hour; trains what is missing)
 	@$(BIN)/python tools/record.py
 	@$(BIN)/python tools/record_lora.py
+	@$(BIN)/python tools/record_specialists.py
 	@$(BIN)/python tools/record_chapters.py
 
 dist-check: env  ## build the wheel and the source archive, and try both in bare environments
