@@ -29,6 +29,7 @@ __all__ = [
     "attention_probs",
     "compute_dtype",
     "rotary_tables",
+    "unit_rms",
 ]
 
 PLAIN_ATTENTION_LENGTH = 512  # tokens; beyond, the fused kernel wins also in bfloat16 on the CPU
@@ -56,11 +57,23 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., width)."""
         dtype = compute_dtype(x)
-        if x.device.type == "cpu" and torch.is_grad_enabled():
+        if x.device.type != "cpu":
+            return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(dtype)
+        if torch.is_grad_enabled():
             # torch leaves this method untyped
             scaled: Tensor = _RMSNormFunction.apply(x, self.weight, self.eps, dtype)  # type: ignore[no-untyped-call]
             return scaled
-        return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(dtype)
+        return (unit_rms(x, self.eps) * self.weight.float()).to(dtype)
+
+
+def unit_rms(x: Tensor, eps: float) -> Tensor:
+    """`x / sqrt(mean(x^2) + eps)` over the last axis, in float32; not for gradients."""
+    if x.device.type != "cpu":
+        return F.rms_norm(x.float(), x.shape[-1:], eps=eps)
+    unit = x.float()
+    # PyTorch takes its own function apart into twice as many passes on the CPU.
+    norm: Tensor = torch.linalg.vector_norm(unit, dim=-1, keepdim=True)
+    return unit * norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
 class _RMSNormFunction(torch.autograd.Function):

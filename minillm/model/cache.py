@@ -52,12 +52,14 @@ class KVCache:
         self.capacity = config.context_length if capacity is None else capacity
         _check_request(config, batch, self.capacity, padding, dtype)
         shape = (2, config.n_layer, batch, config.n_kv_head, self.capacity, config.head_width)
-        self._storage = torch.zeros(shape, dtype=dtype, device=device)
+        self._storage = torch.empty(shape, dtype=dtype, device=device)
         self.keys, self.values = (half.unbind(0) for half in self._storage)
         self.padding = None if padding is None else padding.to(device)
         self._least_padding, self._longest_padding = (
             (0, 0) if padding is None else map(int, padding.aminmax())
         )
+        # Nothing else is read before it is written; what is left out of reading must at least be a number.
+        self._storage[..., : self._longest_padding, :] = 0
         self._padding_mask = self._mask_of_padding()
         self.length = 0  # columns filled
         self._reader: int | None = None  # whose keys and values they are
@@ -94,9 +96,22 @@ class KVCache:
 
     def grow(self, capacity: int) -> None:
         """Move to storage of `capacity` columns, at least as many as are filled."""
-        old = self._storage
-        self._storage = old.new_zeros((*old.shape[:4], capacity, old.shape[5]))
-        self._storage[..., : self.length, :] = old[..., : self.length, :]
+        self._move(self._storage[..., : self.length, :], capacity)
+
+    def spread(self, rows: Sequence[int], capacity: int) -> None:
+        """Go on with more rows in storage of `capacity` columns: row i becomes what row `rows[i]` was.
+
+        So a text that several rows begin with is read once.
+        """
+        numbers = torch.tensor(rows, device=self._storage.device)
+        if self.padding is not None:
+            self.padding = self.padding[numbers]
+        self._move(self._storage[..., : self.length, :].index_select(2, numbers), capacity)
+
+    def _move(self, filled: Tensor, capacity: int) -> None:
+        """Go on in storage of `capacity` columns, the first of which are those of `filled`."""
+        self._storage = filled.new_empty((*filled.shape[:4], capacity, filled.shape[5]))
+        self._storage[..., : self.length, :] = filled
         self.keys, self.values = (half.unbind(0) for half in self._storage)
         self.capacity = capacity
         self._padding_mask = self._mask_of_padding()

@@ -42,7 +42,7 @@ class Decoder(nn.Module):
         time = ids.shape[1]
         x: Tensor = self.embed_tokens(ids)
         dtype = compute_dtype(x)
-        cos, sin = (table.to(dtype) for table in self._rotary(time, cache))
+        cos, sin = (table.to(dtype) for table in self.rotary(time, cache))
         if cache is not None:
             mask = cache.mask(time, dtype)
         else:
@@ -54,7 +54,7 @@ class Decoder(nn.Module):
         hidden: Tensor = self.norm(x)
         return hidden
 
-    def _rotary(self, time: int, cache: KVCache | None) -> tuple[Tensor, Tensor]:
+    def rotary(self, time: int, cache: KVCache | None) -> tuple[Tensor, Tensor]:
         """Cosines and sines of the next `time` positions: one table, or where rows are padded one for each row."""
         if cache is None or cache.padding is None:
             start = 0 if cache is None else cache.length

@@ -1,9 +1,10 @@
 """Sampling: from scores to a probability distribution, and from a prompt to its continuation.
 
 Prompts of different length are computed together: shorter rows are padded on the left, which changes none of their
-results (see `KVCache`). A row's continuation does not depend on what else is in the batch, but at temperatures
-above 0 the random numbers it gets do. A row that has ended is left out of later steps; a random number is drawn for
-it all the same, so that the other rows get the numbers they would get with it.
+results (see `KVCache`). A prompt that is given several times is read once. A row's continuation does not depend on what
+else is in the batch, but at temperatures above 0 the random numbers it gets do. A row that has ended is left out of
+later steps; a random number is drawn for it all the same, so that the other rows get the numbers they would get with
+it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from minillm.model.blocks import compute_dtype
 from minillm.model.cache import KVCache
+from minillm.model.decoding import decoding_step
 from minillm.model.gpt import GPT
 
 __all__ = ["generate", "sampling_probs", "stream"]
@@ -174,7 +176,7 @@ def _steps(
     """Yield the (row, token) pairs that each step appends, until every row has met a stop token or filled its room."""
     if max(room, default=0) < 1:
         return
-    head = _head(model)
+    head, read = _head(model), decoding_step(model)
     rows = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     columns = min(FIRST_COLUMNS, max(room) - 1)
     hidden, cache = _read_prompts(model, [prompts[row] for row in rows], columns, head)
@@ -192,8 +194,7 @@ def _steps(
         if cache.length == cache.capacity:
             cache.grow(cache.length + step)
         with torch.inference_mode():
-            ids = torch.tensor(tokens, device=head.device)[:, None]
-            hidden = model.hidden(ids, cache=cache)[:, -1]
+            hidden = read(torch.tensor(tokens, device=head.device), cache)
 
 
 def _head(model: GPT) -> Tensor:
@@ -204,28 +205,35 @@ def _head(model: GPT) -> Tensor:
 
 
 def _read_prompts(model: GPT, prompts: list[list[int]], columns: int, head: Tensor) -> tuple[Tensor, KVCache]:
-    """Read the prompts, the shortest first, those of similar length together.
+    """Read the prompts, the shortest first, those of similar length together and equal ones once.
 
     Returns:
         The hidden states behind them, (batch, d_model), and the cache that holds them, with room for `columns` more.
     """
-    longest = len(prompts[-1])
-    padding = torch.tensor([longest - len(row) for row in prompts])
+    places: dict[tuple[int, ...], int] = {}
+    rows = [places.setdefault(tuple(prompt), len(places)) for prompt in prompts]
+    different = [list(prompt) for prompt in places]
+    repeated = len(different) < len(prompts)
+    longest = len(different[-1])
+    padding = torch.tensor([longest - len(row) for row in different])
     cache = KVCache(
         model.config,
-        batch=len(prompts),
-        capacity=longest + columns,
+        batch=len(different),
+        capacity=longest if repeated else longest + columns,
         padding=padding if bool(padding.any()) else None,
         dtype=head.dtype,
         device=head.device,
     )
-    hidden = []
+    pieces = []
     with torch.inference_mode():
-        for start, stop in _similar([len(row) for row in prompts]):
-            ids = _left_padded(prompts[start:stop]).to(head.device)
-            hidden.append(model.hidden(ids, cache=cache.part(start, stop))[:, -1])
+        for start, stop in _similar([len(row) for row in different]):
+            ids = _left_padded(different[start:stop]).to(head.device)
+            pieces.append(model.hidden(ids, cache=cache.part(start, stop))[:, -1])
         cache.length = longest
-        return torch.cat(hidden), cache
+        hidden = torch.cat(pieces)[torch.tensor(rows, device=head.device)]
+    if repeated:
+        cache.spread(rows, longest + columns)
+    return hidden, cache
 
 
 def _similar(lengths: list[int]) -> Iterator[tuple[int, int]]:

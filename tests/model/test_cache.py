@@ -12,6 +12,7 @@ INF = -torch.inf
 
 def test_update_appends_columns_of_one_layer() -> None:
     cache = KVCache(CONFIG, batch=3, capacity=5)
+    cache.keys[0].zero_()
     first, second = torch.randn(3, 2, 2, 6), torch.randn(3, 2, 1, 6)
     keys, values = cache.update(1, first, -first)
     assert torch.equal(keys, first) and torch.equal(values, -first)
@@ -76,7 +77,8 @@ def test_selected_rows_equal_a_cache_of_those_rows(rows: list[int]) -> None:
     )
     fresh.length = 3 - dropped
     assert (cache.batch, cache.length, cache.capacity) == (fresh.batch, fresh.length, fresh.capacity)
-    assert torch.equal(torch.stack([*cache.keys, *cache.values]), before[:, rows, :, dropped:])
+    filled = torch.stack([*cache.keys, *cache.values])[..., : cache.length, :]
+    assert torch.equal(filled, before[:, rows, :, dropped:3])
     if len(rows) > 1 and (padding[rows] > dropped).any():
         assert torch.equal(cache.positions(2), fresh.positions(2))
         for time in (1, 2):
@@ -87,6 +89,8 @@ def test_selected_rows_equal_a_cache_of_those_rows(rows: list[int]) -> None:
 
 def test_a_part_is_read_into_the_same_storage() -> None:
     cache = KVCache(CONFIG, batch=3, capacity=5, padding=torch.tensor([3, 2, 0]))
+    for half in (*cache.keys, *cache.values):
+        half.fill_(9)
     part = cache.part(0, 2)
     assert (part.batch, part.length, part.capacity) == (2, 0, 3)
     assert part.padding.tolist() == [1, 0]
@@ -94,7 +98,8 @@ def test_a_part_is_read_into_the_same_storage() -> None:
     part.update(1, keys, -keys)
     cache.length = 4
     assert torch.equal(cache.keys[1][:2, :, 2:4], keys) and torch.equal(cache.values[1][:2, :, 2:4], -keys)
-    assert not cache.keys[1][2].any() and not cache.keys[1][:, :, :2].any() and not cache.keys[0].any()
+    for untouched in (cache.keys[1][2], cache.keys[1][:, :, :2], cache.keys[1][:, :, 4:], cache.keys[0]):
+        assert (untouched == 9).all()
     assert cache.padding.tolist() == [3, 2, 0]
 
 
@@ -105,6 +110,24 @@ def test_growing_keeps_what_is_filled() -> None:
     assert cache.capacity == 8
     after = torch.stack([*cache.keys, *cache.values])
     assert torch.equal(after[..., :3, :], before[..., :3, :])
-    assert not after[..., 3:, :].any()
     cache.length = 6
     assert cache.mask(1, torch.float32)[:, 0, 0].tolist() == [[INF, INF, 0, 0, 0, 0, 0], [0] * 7]
+
+
+def test_a_row_is_spread_over_several() -> None:
+    cache = filled_cache([0, 3])
+    keys, values = cache.keys[1].clone(), cache.values[1].clone()
+    length = cache.length
+    cache.spread([1, 0, 1], capacity=length + 2)
+    assert (cache.batch, cache.length, cache.capacity) == (3, length, length + 2)
+    assert cache.padding.tolist() == [3, 0, 3]
+    for now, before in ((cache.keys[1], keys), (cache.values[1], values)):
+        assert torch.equal(now[:, :, :length], before[[1, 0, 1], :, :length])
+    mask = cache.mask(1, torch.float32)
+    assert mask[:, 0, 0, :4].tolist() == [[INF, INF, INF, 0], [0, 0, 0, 0], [INF, INF, INF, 0]]
+
+
+def test_columns_that_no_row_fills_are_numbers() -> None:
+    """Attention weighs padding with 0, and 0 times a NaN that lay in the memory would be NaN."""
+    cache = KVCache(CONFIG, batch=2, padding=torch.tensor([0, 4]))
+    assert not torch.stack(cache.keys + cache.values)[:, :, :, :4].any()

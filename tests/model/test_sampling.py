@@ -202,14 +202,43 @@ def test_a_share_of_the_prompts_is_continued_as_beside_the_others(make_model, n:
         assert continued((rank, n)) == whole[rank::n]
 
 
-def test_ended_rows_are_not_computed(make_model, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, read = make_model(), []
-    hidden = model.hidden
+def read_shapes(model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """A list to which the (batch, time) of everything that is read from now on is appended."""
+    read, hidden, step_of = [], model.hidden, sampling.decoding_step
     monkeypatch.setattr(
         model, "hidden", lambda ids, cache: read.append(tuple(ids.shape)) or hidden(ids, cache=cache)
     )
+
+    def decoding_step(model):
+        step = step_of(model)
+        return lambda ids, cache: read.append((len(ids), 1)) or step(ids, cache)
+
+    monkeypatch.setattr(sampling, "decoding_step", decoding_step)
+    return read
+
+
+def test_ended_rows_are_not_computed(make_model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    read = read_shapes(model, monkeypatch)
     generate(model, [[4] * 23, [5] * 21, [6]], 10, temperature=0.0)
     assert read == [(1, 1), (2, 23), (3, 1), (2, 1), (2, 1)] + [(1, 1)] * 6
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_repeated_prompt_is_read_once_and_answered_as_if_it_were_read_each_time(
+    make_model, monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    monkeypatch.setattr(sampling, "FIRST_COLUMNS", 2)
+    model = make_model()
+    prompts = [[8] * 13, [9, 4], [8] * 13, [7, 7, 1], [9, 4], [8] * 13]
+    free = every_row_to_the_end(model, prompts, 11, temperature)
+    assert temperature == 0.0 or free[0] != free[2]
+    stop = {free[1][2], free[2][6]}
+    expected = [list(itertools.takewhile(lambda token: token not in stop, row)) for row in free]
+    read = read_shapes(model, monkeypatch)
+    generator = torch.Generator().manual_seed(6)
+    assert generate(model, prompts, 11, temperature, stop=stop, generator=generator) == expected
+    assert read[:2] == [(2, 3), (1, 13)] and {time for _, time in read[2:]} == {1}
 
 
 def test_stop_ends_a_row_and_is_not_returned(make_model) -> None:
