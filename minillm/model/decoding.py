@@ -99,7 +99,8 @@ class _JoinedBlock:
         """(batch, d_model) -> (batch, d_model)."""
         x = x + self._attention(self.block.input_layernorm(x), cos, sin, mask, cache)
         gate, up = (self.block.post_attention_layernorm(x) @ self.gate_up).chunk(2, dim=-1)
-        return x + (F.silu(gate) * up) @ self.down
+        wider: Tensor = F.silu(gate) * up
+        return x + wider @ self.down
 
     def _attention(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache) -> Tensor:
         heads = (x @ self.inner).view(len(x), -1, self.head_width)
