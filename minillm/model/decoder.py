@@ -12,7 +12,7 @@ from minillm.model.blocks import Block, RMSNorm, compute_dtype, rotary_tables
 from minillm.model.cache import KVCache
 from minillm.model.config import GPTConfig
 from minillm.model.inputs import check_ids, check_labels, check_tokens
-from minillm.model.masks import document_mask
+from minillm.model.masks import branch_mask, document_mask, seen_before
 
 __all__ = ["Decoder", "DecoderModel"]
 
@@ -37,16 +37,23 @@ class Decoder(nn.Module):
         """The layers, the first one first."""
         return cast(Iterable[Block], self.layers)  # a ModuleList does not tell of what
 
-    def forward(self, ids: Tensor, document_ids: Tensor | None, cache: KVCache | None) -> Tensor:
+    def forward(
+        self, ids: Tensor, document_ids: Tensor | None, cache: KVCache | None, branches: Tensor | None = None
+    ) -> Tensor:
         """(batch, time) -> (batch, time, d_model)."""
         time = ids.shape[1]
         x: Tensor = self.embed_tokens(ids)
         dtype = compute_dtype(x)
-        cos, sin = (table.to(dtype) for table in self.rotary(time, cache))
+        mask, positions = None, None
         if cache is not None:
             mask = cache.mask(time, dtype)
-        else:
-            mask = None if document_ids is None else document_mask(document_ids, dtype)
+        elif branches is not None:
+            mask = branch_mask(branches, dtype)
+            # many columns of padding see each other
+            positions = seen_before(mask).clamp(max=len(self.cos) - 1)
+        elif document_ids is not None:
+            mask = document_mask(document_ids, dtype)
+        cos, sin = (table.to(dtype) for table in self.rotary(time, cache, positions))
         for block in self.layers:
             x = block(x, cos, sin, mask, cache)
         if cache is not None:
@@ -54,8 +61,12 @@ class Decoder(nn.Module):
         hidden: Tensor = self.norm(x)
         return hidden
 
-    def rotary(self, time: int, cache: KVCache | None) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of the next `time` positions: one table, or where rows are padded one for each row."""
+    def rotary(
+        self, time: int, cache: KVCache | None, positions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of the next `time` positions: one table, or where rows differ one for each row."""
+        if positions is not None:
+            return self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
         if cache is None or cache.padding is None:
             start = 0 if cache is None else cache.length
             return self.cos[start : start + time], self.sin[start : start + time]
@@ -87,7 +98,12 @@ class DecoderModel(nn.Module):
         return sum(weight.numel() for weight in self.parameters())
 
     def hidden(
-        self, ids: Tensor, *, document_ids: Tensor | None = None, cache: KVCache | None = None
+        self,
+        ids: Tensor,
+        *,
+        document_ids: Tensor | None = None,
+        branches: Tensor | None = None,
+        cache: KVCache | None = None,
     ) -> Tensor:
         """The normalised hidden states that a head reads.
 
@@ -95,6 +111,9 @@ class DecoderModel(nn.Module):
             ids: (batch, time) token ids.
             document_ids: (batch, time) number of the document each token belongs to; a token sees only its own
                 document. Rotary positions depend on distances alone, so a document's states are those it has alone.
+            branches: (batch, time) 0 for the beginning that several texts of a row share, 1, 2, ... for how each goes
+                on, -1 for padding; see :func:`~minillm.model.masks.branch_mask`. The states are those that each text
+                has alone, so `context_length` limits each text, not the row.
             cache: keys and values of the tokens before `ids`; those of `ids` are added to it.
 
         Returns:
@@ -106,9 +125,16 @@ class DecoderModel(nn.Module):
                 vocabulary (looked for on the CPU only).
         """
         weight = self.model.embed_tokens.weight
-        check_tokens(ids, weight.device, None if cache is not None else self.config.context_length)
+        whole_row = cache is None and branches is None
+        check_tokens(ids, weight.device, self.config.context_length if whole_row else None)
         if cache is not None and document_ids is not None:
             raise ValueError("document_ids cannot be used together with a cache; leave out one of them")
+        if branches is not None:
+            if cache is not None or document_ids is not None:
+                raise ValueError(
+                    "branches cannot be used together with a cache or document_ids; give one of them"
+                )
+            check_labels("branches", branches, ids)
         if document_ids is not None:
             check_labels("document_ids", document_ids, ids)
         if cache is not None:
@@ -116,5 +142,5 @@ class DecoderModel(nn.Module):
                 raise TypeError(f"cache is a {type(cache).__name__}; make it with KVCache(model.config)")
             cache.check(ids, self.config, compute_dtype(weight), reader=id(self.model))
         check_ids(ids, self.config.vocab_size)
-        hidden: Tensor = self.model(ids, document_ids, cache)
+        hidden: Tensor = self.model(ids, document_ids, cache, branches)
         return hidden

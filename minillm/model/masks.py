@@ -9,7 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["causal_mask", "document_mask", "padding_mask", "reading_mask", "real_columns"]
+__all__ = [
+    "branch_mask",
+    "causal_mask",
+    "document_mask",
+    "padding_mask",
+    "reading_mask",
+    "real_columns",
+    "seen_before",
+]
 
 
 def causal_mask(
@@ -43,6 +51,44 @@ def document_mask(document_ids: Tensor, dtype: torch.dtype = torch.float32) -> T
     time = document_ids.shape[1]
     same = document_ids[:, None, :, None] == document_ids[:, None, None, :]
     return torch.where(same, causal_mask(time, time, dtype, document_ids.device), -torch.inf)
+
+
+def branch_mask(branches: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A token sees its own branch and the trunk, up to itself, where several ways to go on share what is before them.
+
+    Args:
+        branches: (batch, time) 0 for the trunk, which comes first in a row; 1, 2, ... for what goes on from it, each by
+            a way of its own; a negative number for padding, which is seen by padding only.
+        dtype: of the result.
+
+    Returns:
+        (batch, 1, time, time).
+
+    >>> (branch_mask(torch.tensor([[0, 1, 1, 2]])) == 0).int()[0, 0]  # the last token does not see branch 1
+    tensor([[1, 0, 0, 0],
+            [1, 1, 0, 0],
+            [1, 1, 1, 0],
+            [1, 0, 0, 1]], dtype=torch.int32)
+    """
+    time = branches.shape[1]
+    query, key = branches[:, None, :, None], branches[:, None, None, :]
+    allowed = (query == key) | ((key == 0) & (query > 0))
+    return torch.where(allowed, causal_mask(time, time, dtype, branches.device), -torch.inf)
+
+
+def seen_before(mask: Tensor) -> Tensor:
+    """How many tokens each token sees beside itself: its position in a text of those alone.
+
+    Args:
+        mask: (batch, 1, time, time), 0 where a token may look.
+
+    Returns:
+        (batch, time).
+
+    >>> seen_before(branch_mask(torch.tensor([[0, 1, 1, 2]])))
+    tensor([[0, 1, 2, 1]])
+    """
+    return (mask[:, 0] == 0).sum(dim=-1) - 1
 
 
 def real_columns(padding: Tensor, columns: int) -> Tensor:

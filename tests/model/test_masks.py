@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from minillm.model.blocks import PLAIN_ATTENTION_LENGTH, attend, attention_probs
-from minillm.model.masks import causal_mask, document_mask, padding_mask, reading_mask, real_columns
+from minillm.model.masks import (
+    branch_mask,
+    causal_mask,
+    document_mask,
+    padding_mask,
+    reading_mask,
+    real_columns,
+    seen_before,
+)
 
 INF = -torch.inf
 
@@ -109,3 +117,18 @@ def test_both_ways_in_bfloat16_are_the_same_attention(time: int) -> None:
     query, key, value = (torch.randn(1, 2, time, 8, generator=generator).bfloat16() for _ in range(3))
     expected = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), is_causal=True)
     torch.testing.assert_close(attend(query, key, value, None).float(), expected, atol=0.02, rtol=0.02)
+
+
+@given(st.lists(st.lists(st.integers(-1, 3), min_size=5, max_size=5), min_size=1, max_size=3))
+def test_branches(rows: list[list[int]]) -> None:
+    """A token sees what is before it in its own branch and in the trunk, and a trunk or padding sees no branch."""
+    mask = branch_mask(torch.tensor(rows), torch.bfloat16)
+    assert mask.shape == (len(rows), 1, 5, 5) and mask.dtype == torch.bfloat16
+    seen = seen_before(mask)
+    for row, branches in enumerate(rows):
+        for query in range(5):
+            own = branches[query]
+            may = [branches[key] in ({0, own} if own >= 0 else {own}) for key in range(query + 1)]
+            expected = [0.0 if allowed else INF for allowed in may] + [INF] * (4 - query)
+            assert mask[row, 0, query].tolist() == expected
+            assert seen[row, query].item() == sum(may) - 1
