@@ -136,7 +136,7 @@ PRESETS: dict[str, Preset] = {
             conversations=TaskConversations(n_train=30_000),
             sft=SFTConfig(_adamw(steps=900), rows=17),
             preferences=SampledPreferences(n_train=3_000),
-            reward=RewardConfig(_adamw(steps=375, learning_rate=1e-3), prompts=8),
+            reward=RewardConfig(_adamw(steps=560, learning_rate=1e-3), prompts=8),
             ppo=PPOConfig(),
             domain=TaskConversations(600, 100, _HELP_DESK),
             lora=_domain(200, rows=8, learning_rate=2e-3, full=4e-4),

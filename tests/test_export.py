@@ -379,6 +379,14 @@ def test_a_reward_model_as_a_classifier(runs, tokenizer, tmp_path):
         torch.testing.assert_close(theirs(ids).logits[:, 0], ours, atol=1e-5, rtol=1e-5)
 
 
+def test_a_reward_model_that_asks_the_assistant_is_no_classifier(tokenizer, tmp_path):
+    """transformers would leave the assistant out, and give other scores."""
+    model = RewardModel.with_assistant(make_gpt(tokenizer.vocab_size, (True, 2, True)), 5)
+    with pytest.raises(ValueError, match="train one without: --set reward.surprise=false"):
+        export_hf(model, tmp_path / "out", tokenizer)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_reward_model_scores_a_padded_batch_as_its_rows(runs, tokenizer, prompts, tmp_path):
     artifact = Artifact(runs / "smoke" / "reward-0123")
     export_artifact(artifact, "hf", tmp_path / "out")

@@ -35,8 +35,14 @@ def export_hf(
         chat: False for a model that continues a text instead of answering: it gets no chat template.
 
     Raises:
-        ValueError: the tokenizer has more tokens than the model, or lacks a control token.
+        ValueError: the tokenizer has more tokens than the model, or lacks a control token; a reward model that asks an
+            assistant, for which transformers' classifiers have no place.
     """
+    if isinstance(model, RewardModel) and model.assistant is not None:
+        raise ValueError(
+            "this reward model counts the assistant's surprise, for which transformers' classifiers have no place; "
+            "train one without: --set reward.surprise=false"
+        )
     kind = CLASSIFIER if isinstance(model, RewardModel) else LANGUAGE_MODEL
     ids = _checked_token_ids(model, tokenizer, chat)
     directory = write_model(directory, model.config, merged_state_dict(model), kind, ids)

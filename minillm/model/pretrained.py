@@ -129,12 +129,13 @@ def write_model(
     weights: Mapping[str, Tensor],
     kind: str = LANGUAGE_MODEL,
     token_ids: Mapping[str, int] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write `config.json` and `model.safetensors` into a folder, each atomically."""
+    """Write `config.json`, with `more` keys where there are any, and `model.safetensors`, each atomically."""
     directory = Path(directory)
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     write_atomic(directory / _WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
-    write_json(directory / "config.json", config_to_json(config, kind, token_ids))
+    write_json(directory / "config.json", {**config_to_json(config, kind, token_ids), **(more or {})})
     return directory
 
 

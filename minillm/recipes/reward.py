@@ -52,9 +52,13 @@ def headline(figures: Figures) -> str:
 
 
 def tokens(preset: Preset) -> int:
-    """Conversations counted as if each filled the context; of one's own, it is taken, each prompt has two answers."""
-    answers = getattr(preset.preferences, "answers", 2)
-    return preset.reward.fit.steps * preset.reward.prompts * answers * preset.context_length
+    """A prompt with all of its answers counted as if it filled the context."""
+    return preset.reward.fit.steps * preset.reward.prompts * preset.context_length
+
+
+def passes(preset: Preset) -> float:
+    """Training, and the assistant's forward pass where it is asked."""
+    return 4 if preset.reward.surprise else 3
 
 
 REWARD = Stage(
@@ -82,5 +86,7 @@ REWARD = Stage(
         "mean_margin": "mean score of the preferred answer above the other's",
     },
     tokens=tokens,
+    passes=passes,
+    version=2,
     test_version=2,
 )

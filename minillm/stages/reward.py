@@ -1,7 +1,8 @@
 """The reward model: a copy of the fine-tuned model that learns to score answers as an annotator ranks them.
 
 Only order is learned: of two answers to one prompt, the preferred one is to get the higher score. All answers to a
-prompt, and so all pairs of them, are in one element of the batch, so that an answer is computed once for all its pairs.
+prompt, and so all pairs of them, are in one row of the batch: an answer is computed once for all of its pairs, and the
+prompt once for all of its answers.
 
 Reference: Ouyang et al. 2022 (InstructGPT), section 3.5; Stiennon et al. 2020; the model of choice is that of Bradley
 and Terry 1952.
@@ -24,12 +25,12 @@ from minillm import checks
 from minillm.data.comparisons import Comparison, fitting_comparisons
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
-from minillm.text.chat import render_chat
+from minillm.text.chat import ASSISTANT, render_chat
 from minillm.text.tokenizer import Tokenizer
 from minillm.train.config import FitConfig, check_fit
 from minillm.train.loop import fit
 from minillm.train.options import RunOptions
-from minillm.train.runtime import make_generator, to_device
+from minillm.train.runtime import Runtime, make_generator, to_device
 
 __all__ = [
     "ComparisonBatch",
@@ -42,6 +43,7 @@ __all__ = [
     "train_reward_model",
 ]
 
+_FOR_MEAN = 600  # comparisons at most, of which the mean score is taken
 _BUCKET = 16  # batches; prompts of about equal length are put together within so many
 
 
@@ -52,11 +54,13 @@ class RewardConfig:
     fit: FitConfig  # the training
     prompts: int = 16  # in the batch of one optimizer step, each with all of its answers
     max_epochs: float = 2.0  # fewer steps are made where they would read the comparisons more often
+    surprise: bool = True  # whether the score also counts how probable the assistant finds the answer
 
     def __post_init__(self) -> None:
         check_fit(self.fit)
         checks.whole_number("prompts", self.prompts, at_least=1)
         checks.number("max_epochs", self.max_epochs, above=0)
+        checks.instance("surprise", self.surprise, bool)
 
 
 def ranking_loss(scores: Tensor, ranks: Tensor, reduction: str = "mean") -> Tensor:
@@ -99,16 +103,18 @@ def ranking_loss(scores: Tensor, ranks: Tensor, reduction: str = "mean") -> Tens
 
 @dataclass(frozen=True)
 class ComparisonBatch:
-    """Prompts with all of their answers.
+    """Prompts, each with all of its answers in one row.
 
     Attributes:
-        ids: int64 (prompts, answers, time) rendered conversations, padded on the right.
-        mask: bool (prompts, answers, time), True for real tokens.
+        ids: int64 (prompts, time) the prompt and one answer after the other, padded on the right.
+        branches: int64 (prompts, time) 0 for the prompt, 1, 2, ... for its answers, -1 for padding.
+        ends: int64 (prompts, answers) the column of each answer's end token; 0 where there is no such answer.
         ranks: int64 (prompts, answers), 0 for the best; -1 where a prompt has fewer answers.
     """
 
     ids: Tensor
-    mask: Tensor
+    branches: Tensor
+    ends: Tensor
     ranks: Tensor
 
 
@@ -136,16 +142,18 @@ class ComparisonBatches:
         seed: int = 0,
     ) -> None:
         self.comparisons = fitting_comparisons(comparisons, tokenizer, context_length)
-        self.rows = [
-            [render_chat(one.conversation(number), tokenizer).ids for number in range(len(one.answers))]
-            for one in self.comparisons
-        ]
+        self.rows = [_render(one, tokenizer) for one in self.comparisons]
         self.prompts, self.seed = prompts, seed
 
     @property
     def batches_per_epoch(self) -> int:
         """Steps until every prompt has been seen once."""
         return -(-len(self.rows) // self.prompts)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each prompt with all of its answers."""
+        return [len(prompt) + sum(map(len, answers)) for prompt, answers in self.rows]
 
     def batch(self, step: int) -> ComparisonBatch:
         """The batch of a step (0, 1, 2, ...): the same whenever it is asked for."""
@@ -160,34 +168,44 @@ class ComparisonBatches:
         """The numbers of the comparisons in each batch of an epoch."""
         random = np.random.default_rng([self.seed, epoch])
         mixed = random.permutation(len(self.rows))
-        longest = np.array([max(map(len, rows)) for rows in self.rows])
+        lengths = np.array(self.lengths)
         batches = []
         for first in range(0, len(mixed), _BUCKET * self.prompts):
             bucket = mixed[first : first + _BUCKET * self.prompts]
-            bucket = bucket[np.argsort(longest[bucket], kind="stable")]
+            bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
             batches += [bucket[i : i + self.prompts] for i in range(0, len(bucket), self.prompts)]
         return [batches[i] for i in random.permutation(len(batches))]
 
     def collate(self, numbers: Sequence[int] | np.ndarray) -> ComparisonBatch:
         """Some of the comparisons as one batch."""
-        answers = max(len(self.rows[number]) for number in numbers)
-        time = max(len(ids) for number in numbers for ids in self.rows[number])
-        ids = torch.zeros(len(numbers), answers, time, dtype=torch.long)
-        mask = torch.zeros(len(numbers), answers, time, dtype=torch.bool)
-        ranks = torch.full((len(numbers), answers), -1)
-        for place, number in enumerate(numbers):
-            for answer, row in enumerate(self.rows[number]):
-                ids[place, answer, : len(row)] = torch.tensor(row)
-                mask[place, answer, : len(row)] = True
-            ranks[place, : len(self.rows[number])] = torch.tensor(self.comparisons[number].ranks)
-        return ComparisonBatch(ids, mask, ranks)
+        rows = [self.rows[number] for number in numbers]
+        width = max(len(prompt) + sum(map(len, answers)) for prompt, answers in rows)
+        ids = torch.zeros(len(rows), width, dtype=torch.long)
+        branches = torch.full((len(rows), width), -1)
+        ends = torch.zeros(len(rows), max(len(answers) for _, answers in rows), dtype=torch.long)
+        ranks = torch.full(ends.shape, -1)
+        for place, (number, (prompt, answers)) in enumerate(zip(numbers, rows, strict=True)):
+            column = 0
+            for branch, part in enumerate((prompt, *answers)):
+                ids[place, column : column + len(part)] = torch.tensor(part)
+                branches[place, column : column + len(part)] = branch
+                column += len(part)
+                if branch:
+                    ends[place, branch - 1] = column - 1
+            ranks[place, : len(answers)] = torch.tensor(self.comparisons[number].ranks)
+        return ComparisonBatch(ids, branches, ends, ranks)
+
+
+def _render(one: Comparison, tokenizer: Tokenizer) -> tuple[list[int], list[list[int]]]:
+    """The ids of a prompt, with the mark after which the assistant speaks, and those of each answer behind it."""
+    prompt = render_chat(one.prompt, tokenizer, add_generation_prompt=True).ids
+    whole = (render_chat(one.conversation(number), tokenizer).ids for number in range(len(one.answers)))
+    return prompt, [ids[len(prompt) :] for ids in whole]
 
 
 def _batch_scores(model: RewardModel, batch: ComparisonBatch) -> Tensor:
-    """(prompts, answers) scores; 0 where an answer is not there."""
-    here = batch.ranks >= 0
-    scores = model(batch.ids[here], batch.mask[here])
-    return torch.zeros(here.shape, dtype=scores.dtype, device=scores.device).masked_scatter(here, scores)
+    """(prompts, answers) scores; without meaning where an answer is not there."""
+    return model.branch_scores(batch.ids, batch.branches, batch.ends)
 
 
 def batch_loss(model: RewardModel, batch: ComparisonBatch) -> tuple[Tensor, int]:
@@ -209,7 +227,8 @@ def score_comparisons(
     if len(batches.comparisons) < len(comparisons):
         raise ValueError(f"a conversation has more than {limit} tokens; leave it out or shorten it")
     device = model.score.weight.device
-    order = sorted(range(len(comparisons)), key=lambda number: max(map(len, batches.rows[number])))
+    lengths = batches.lengths
+    order = sorted(range(len(comparisons)), key=lambda number: lengths[number])
     scores: list[list[float]] = [[] for _ in comparisons]
     for first in range(0, len(order), prompts):
         numbers = order[first : first + prompts]
@@ -237,13 +256,18 @@ def train_reward_model(
         held_out: others, for the validation loss.
         options: where and how; the seed decides the head's first weights and the order.
     Returns:
-        the model, whose scores have the mean 0 over the training answers, and the figures of its training.
+        the model, whose scores have the mean 0 over answers to training prompts, and the figures of its training.
     Raises:
         ValueError: no comparison fits the context.
     """
     started = time.perf_counter()
     context_length = sft_model.config.context_length
-    model = RewardModel.from_body(sft_model, make_generator(options.seed))
+    generator = make_generator(options.seed)
+    model = (
+        RewardModel.with_assistant(sft_model, tokenizer.special_tokens[ASSISTANT], generator)
+        if config.surprise
+        else RewardModel.from_body(sft_model, generator)
+    )
     batches = ComparisonBatches(train, tokenizer, context_length, config.prompts, options.seed)
     tests = fitting_comparisons(held_out, tokenizer, context_length)
     steps = min(config.fit.steps, math.ceil(config.max_epochs * batches.batches_per_epoch))
@@ -254,10 +278,11 @@ def train_reward_model(
         loss=batch_loss,
         validate=lambda _: mean_ranking_loss(score_comparisons(model, tokenizer, tests), tests),
         directory=options.folder,
-        runtime=options.runtime,
+        runtime=_uncompiled(options.runtime),
         progress=options.progress,
     )
-    scores = score_comparisons(model, tokenizer, batches.comparisons)
+    some = batches.comparisons[:: math.ceil(len(batches.comparisons) / _FOR_MEAN)]
+    scores = score_comparisons(model, tokenizer, some)
     model.mean.fill_(float(np.mean([score for row in scores for score in row])))
     return model, {
         "seconds": round(max(time.perf_counter() - started, result.seconds), 2),
@@ -271,6 +296,11 @@ def train_reward_model(
         "train_loss": result.train_loss,
         "stopped_early": result.stopped_early,
     }
+
+
+def _uncompiled(runtime: Runtime) -> Runtime:
+    """Without a compiler, unless one is asked for: it would have to start again for each length of the rows."""
+    return replace(runtime, compile=False) if runtime.compile == "auto" else runtime
 
 
 def mean_ranking_loss(scores: Sequence[Sequence[float]], comparisons: Sequence[Comparison]) -> float:

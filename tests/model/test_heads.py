@@ -142,6 +142,75 @@ def test_the_size_is_the_body_and_one_row(make_reward):
     assert model.n_parameters == body + model.config.d_model
 
 
+# -- several answers behind one prompt --
+
+
+def branched(random_ids, prompt_length, answer_lengths, width):
+    """A row of ids with its branches and ends, and the conversations that it holds."""
+    prompt = random_ids(prompt_length, seed=prompt_length).tolist()
+    answers = [random_ids(length, seed=40 + length).tolist() for length in answer_lengths]
+    ids, branches, ends = list(prompt), [0] * prompt_length, []
+    for branch, answer in enumerate(answers, 1):
+        ids += answer
+        branches += [branch] * len(answer)
+        ends.append(len(ids) - 1)
+    padding = width - len(ids)
+    return ids + [0] * padding, branches + [-1] * padding, ends, [prompt + answer for answer in answers]
+
+
+@pytest.mark.parametrize("changes", [{}, {"qk_norm": False, "n_kv_head": 1}])
+@torch.no_grad()
+def test_answers_that_share_a_prompt_have_the_scores_that_each_has_alone(make_reward, random_ids, changes):
+    """Though the row is longer than the context, which limits each conversation."""
+    model = make_reward(**changes)
+    context = model.config.context_length
+    width = context + 9
+    rows = [
+        branched(random_ids, 7, (4, context - 7, 2), width),
+        branched(random_ids, 3, (1, 5, 8), width),
+    ]
+    ids, branches, ends = (torch.tensor([row[i] for row in rows]) for i in range(3))
+    scores = model.branch_scores(ids, branches, ends)
+    alone = torch.stack([torch.stack([model(torch.tensor([c]))[0] for c in row[3]]) for row in rows])
+    assert alone.std() > 0.1
+    torch.testing.assert_close(scores, alone, atol=TOLERANCE, rtol=1e-5)
+
+
+def test_the_gradient_of_answers_that_share_a_prompt_is_the_sum_of_the_separate_ones(make_reward, random_ids):
+    model = make_reward()
+    ids, branches, ends, whole = branched(random_ids, 6, (3, 5), 16)
+    weights = torch.tensor([0.7, -1.9])
+    parameters = list(model.parameters())
+    shared = model.branch_scores(torch.tensor([ids]), torch.tensor([branches]), torch.tensor([ends]))
+    ours = torch.autograd.grad((shared[0] * weights).sum(), parameters)
+    alone = torch.stack([model(torch.tensor([conversation]))[0] for conversation in whole])
+    theirs = torch.autograd.grad((alone * weights).sum(), parameters)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)  # float32 sums in another order
+
+
+@torch.no_grad()
+def test_an_answer_does_not_see_the_others(make_reward, random_ids):
+    model = make_reward()
+    ids, branches, ends, _ = branched(random_ids, 6, (3, 5, 4), 20)
+    given = torch.tensor([ids]), torch.tensor([branches]), torch.tensor([ends])
+    before = model.branch_scores(*given)
+    given[0][0, 9:14] = random_ids(5, seed=99)
+    after = model.branch_scores(*given)
+    assert torch.equal(before[0, [0, 2]], after[0, [0, 2]]) and before[0, 1] != after[0, 1]
+
+
+def test_branches_that_do_not_fit_are_refused(make_reward, random_ids):
+    model = make_reward()
+    ids = random_ids(1, 5).view(1, 5)
+    with pytest.raises(ValueError, match=r"branches has shape \(1, 4\) and ids \(1, 5\); they must be equal"):
+        model.hidden(ids, branches=torch.zeros(1, 4, dtype=torch.long))
+    with pytest.raises(TypeError, match="branches is a list, not a tensor"):
+        model.hidden(ids, branches=[[0] * 5])
+    with pytest.raises(ValueError, match="branches cannot be used together with a cache or document_ids"):
+        model.hidden(ids, branches=torch.zeros_like(ids), document_ids=torch.zeros_like(ids))
+
+
 # -- on disk --
 
 

@@ -151,17 +151,32 @@ def test_wrong_arguments_of_the_loss_are_refused():
 # -- batches --
 
 
-def test_a_batch_holds_whole_conversations_each_with_its_rank():
+def conversations_of(batch, place):
+    """The ids of each conversation of a row: the prompt, and the tokens of one branch behind it."""
+    ids, branches = batch.ids[place], batch.branches[place]
+    answers = range(1, int(branches.max()) + 1)
+    return [ids[(branches == 0) | (branches == answer)].tolist() for answer in answers]
+
+
+def test_a_row_holds_a_prompt_once_with_all_of_its_answers_each_with_its_rank():
     some = toy(5)
     batch = ComparisonBatches(some, TOKENIZER, 40, prompts=3).collate([4, 1, 0])
-    assert batch.ids.shape == batch.mask.shape and batch.ids.shape[:2] == batch.ranks.shape
+    assert batch.ids.shape == batch.branches.shape and batch.ends.shape == batch.ranks.shape
+    assert len({len(some[number].answers) for number in (4, 1, 0)}) > 1
+    widths = []
     for place, number in enumerate((4, 1, 0)):
-        count = len(some[number].answers)
-        assert batch.ranks[place].tolist() == [*some[number].ranks] + [-1] * (batch.ids.shape[1] - count)
-        for answer in range(batch.ids.shape[1]):
-            ids = batch.ids[place, answer][batch.mask[place, answer]].tolist()
-            messages = some[number].conversation(answer) if answer < count else None
-            assert ids == (render_chat(messages, TOKENIZER).ids if messages else [])
+        answers = some[number].answers
+        count = len(answers)
+        assert batch.ranks[place].tolist() == [*some[number].ranks] + [-1] * (batch.ranks.shape[1] - count)
+        whole = [render_chat(some[number].conversation(answer), TOKENIZER).ids for answer in range(count)]
+        assert conversations_of(batch, place) == whole
+        ends = batch.ends[place, :count]
+        assert batch.branches[place, ends].tolist() == list(range(1, count + 1))
+        assert batch.ids[place, ends].tolist() == [TOKENIZER.special_tokens["<|end|>"]] * count
+        prompt = int((batch.branches[place] == 0).sum())
+        widths.append(prompt + sum(len(ids) - prompt for ids in whole))
+        assert batch.branches[place].tolist()[widths[-1] :] == [-1] * (batch.ids.shape[1] - widths[-1])
+    assert batch.ids.shape[1] == max(widths)
 
 
 def test_each_epoch_shows_every_comparison_once_and_a_batch_depends_on_its_step_alone():
@@ -173,8 +188,7 @@ def test_each_epoch_shows_every_comparison_once_and_a_batch_depends_on_its_step_
     def contents(source, steps):
         """Of every step the prompts, each as the ids of its first answer."""
         return [
-            [row[mask].tolist() for row, mask in zip(b.ids[:, 0], b.mask[:, 0], strict=True)]
-            for b in map(source.batch, steps)
+            [conversations_of(b, place)[0] for place in range(len(b.ids))] for b in map(source.batch, steps)
         ]
 
     forwards = contents(batches, range(12))
@@ -273,6 +287,27 @@ def test_a_toy_preference_is_learned_and_zero_lies_at_the_mean(tmp_path, runtime
     assert figures["epochs"] == 60 / 10
 
 
+def test_without_surprise_no_assistant_is_asked(tmp_path, runtime):
+    """Then the head alone learns the toy preference, whose answers an untrained assistant cannot tell apart."""
+    config = replace(
+        CONFIG, fit=replace(CONFIG.fit, steps=60, learning_rate=1e-2), max_epochs=9, surprise=False
+    )
+    options = RunOptions(folder=tmp_path, runtime=runtime, progress=False)
+    held_out = toy(30, seed=5)
+    model, _ = train_reward_model(config, body(), TOKENIZER, toy(40, seed=4), held_out, options)
+    assert model.assistant is None
+    assert pair_accuracy(score_comparisons(model, TOKENIZER, held_out), held_out) > 0.95
+
+
+def test_the_assistant_that_is_asked_is_the_fine_tuned_model(tmp_path, runtime):
+    sft, (model, _) = body(), run(tmp_path, runtime)
+    asked = model.assistant.state_dict()
+    assert all(torch.equal(weight, asked[name]) for name, weight in sft.state_dict().items())
+    assert model.answer_mark == TOKENIZER.special_tokens["<|assistant|>"]
+    moved = model.surprise_weight - RewardModel.with_assistant(sft, 5).surprise_weight
+    assert (moved.abs() > 1e-4).all()
+
+
 def test_no_more_epochs_than_allowed(tmp_path, runtime):
     config = replace(CONFIG, fit=replace(CONFIG.fit, steps=100), max_epochs=1.5)
     assert run(tmp_path, runtime, config)[1]["steps"] == 12
@@ -322,6 +357,7 @@ def test_the_seed_decides(runtime):
         ({"prompts": 0}, "prompts is 0; use a whole number of at least 1"),
         ({"prompts": True}, "prompts is True"),
         ({"prompts": 2.0}, "prompts is 2.0"),
+        ({"surprise": 1}, "surprise is 1; use a bool"),
         ({"max_epochs": 0}, "max_epochs is 0; use a finite number above 0"),
         ({"max_epochs": math.nan}, "max_epochs is nan; use a finite number above 0"),
     ],
