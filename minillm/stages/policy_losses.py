@@ -154,7 +154,7 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
 
 
 def policy_loss(
-    log_probs: Tensor, log_probs_old: Tensor, advantages: Tensor, mask: Tensor, clip_eps: float
+    log_probs: Tensor, log_probs_old: Tensor, advantages: Tensor, mask: Tensor, clip_eps: float | None
 ) -> Tensor:
     """PPO's clipped objective, negated: -mean of min(ratio A, clip(ratio, 1 - eps, 1 + eps) A).
 
@@ -166,7 +166,7 @@ def policy_loss(
         log_probs_old: under the policy that took them.
         advantages: of the actions.
         mask: True on actions.
-        clip_eps: how far the ratio may move from 1.
+        clip_eps: how far the ratio may move from 1 before that stops paying; None: as far as it likes.
 
     Returns:
         a scalar.
@@ -178,12 +178,16 @@ def policy_loss(
     """
     _same_shapes(log_probs=log_probs, log_probs_old=log_probs_old, advantages=advantages, mask=mask)
     ratio = _ratio(log_probs, log_probs_old, mask)
-    clipped = ratio.clamp(1 - clip_eps, 1 + clip_eps)
-    return -masked_mean(torch.minimum(ratio * advantages, clipped * advantages), mask)
+    gain = ratio * advantages
+    if clip_eps is not None:
+        gain = torch.minimum(gain, ratio.clamp(1 - clip_eps, 1 + clip_eps) * advantages)
+    return -masked_mean(gain, mask)
 
 
-def clip_fraction(log_probs: Tensor, log_probs_old: Tensor, mask: Tensor, clip_eps: float) -> Tensor:
-    """The share of the actions whose ratio lies outside the bounds (0-1)."""
+def clip_fraction(log_probs: Tensor, log_probs_old: Tensor, mask: Tensor, clip_eps: float | None) -> Tensor:
+    """The share of the actions whose ratio lies outside the bounds (0-1); 0 where there are none."""
+    if clip_eps is None:
+        return torch.zeros((), device=log_probs.device)
     ratio = _ratio(log_probs, log_probs_old, mask)
     return masked_mean(((ratio - 1).abs() > clip_eps).float(), mask)
 

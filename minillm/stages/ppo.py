@@ -2,7 +2,7 @@
 
 Four models take part. The *policy* starts as a copy of the fine-tuned model and is trained. The *reference* is the
 fine-tuned model itself and stays: the distance to it costs reward, which is the leash. The *reward model* stays too.
-The *critic* starts as a copy of the reward model and learns to foresee, token by token, what the policy will earn.
+The *critic* starts with the reward model's body and learns to foresee, token by token, what the policy will earn.
 
 Reference: Schulman et al. 2017 (PPO); Ziegler et al. 2019 and Ouyang et al. 2022, section 3.5 (for language models).
 """
@@ -45,7 +45,7 @@ def train_policy(
     Args:
         config: the settings.
         sft_model: the fine-tuned model. A copy of it is trained; it is the reference itself, and keeps its weights.
-        reward_model: gives the scores, and keeps its weights; a copy of it is the critic. Both models end on the
+        reward_model: gives the scores, and keeps its weights; the critic starts with a copy of its body. Both models end on the
             runtime's device, in evaluation mode.
         tokenizer: of all of them.
         prompt: from 0, 1, 2, ... to conversations that end with the user's message.

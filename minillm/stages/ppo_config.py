@@ -22,7 +22,9 @@ class PPOConfig:
     critic_learning_rate: float = 1e-3  # AdamW's peak for the critic
     critic_warmup: int = 0  # first iterations in which only the critic learns
     final_share: float = 0.1  # share of the learning rates that is left at the end of their linear fall
-    clip_eps: float = 0.2  # how far the ratio of probabilities may move from 1 before that stops paying
+    clip_eps: float | None = (
+        0.2  # how far the ratio of probabilities may move from 1 before that stops paying; None: as it likes
+    )
     value_clip_eps: float | None = 0.2  # the same for the critic's values; None: as far as they like
     gamma: float = 1.0  # what a reward a token later is worth
     lam: float = 0.95  # of the advantages: 0 trusts the critic, 1 the rewards alone
@@ -44,9 +46,9 @@ class PPOConfig:
         for name in ("evaluate_every", "checkpoint_every"):
             checks.whole_number(name, getattr(self, name), at_least=1)
         checks.whole_number("critic_warmup", self.critic_warmup, at_least=0)
-        for name in ("learning_rate", "critic_learning_rate", "clip_eps", "max_grad_norm", "temperature"):
+        for name in ("learning_rate", "critic_learning_rate", "max_grad_norm", "temperature"):
             checks.number(name, getattr(self, name), above=0)
-        for name in ("value_clip_eps", "kl_target", "max_step_kl"):
+        for name in ("clip_eps", "value_clip_eps", "kl_target", "max_step_kl"):
             checks.number(name, getattr(self, name), above=0, optional=True)
         for name in ("gamma", "lam", "final_share"):
             checks.number(name, getattr(self, name), at_least=0, at_most=1)

@@ -93,7 +93,7 @@ class PPORun:
         # Both belong to the caller: their gradients stay switched on, and `judge` asks for none.
         self.reference = sft_model.to(runtime.device).eval()
         self.reward_model = reward_model.to(runtime.device).eval()
-        self.critic = ScalarModel.from_body(reward_model).to(runtime.device).eval()
+        self.critic = critic_of(reward_model).to(runtime.device).eval()
         self.optimizers = {
             "policy": _adamw(self.policy, config.learning_rate),
             "critic": _adamw(self.critic, config.critic_learning_rate),
@@ -366,6 +366,17 @@ class PPORun:
             f"the loss or its gradient is not finite in iteration {self.iteration + 1}; the last checkpoint is kept; "
             "try lower learning rates or a smaller max_grad_norm"
         )
+
+
+def critic_of(reward_model: RewardModel) -> ScalarModel:
+    """A critic that foresees nothing yet: the reward model's body, and a head of zeros.
+
+    The reward model's own head has learned what to say at the end of an answer, and nothing for the tokens before it.
+    There its numbers vary more than what is earned, so that a critic that started from them would be worse than none.
+    """
+    critic = ScalarModel.from_body(reward_model)
+    nn.init.zeros_(critic.score.weight)
+    return critic
 
 
 def _adamw(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:

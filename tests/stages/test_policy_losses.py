@@ -237,6 +237,7 @@ FUNCTIONS = {
     "masked_mean": (1, lambda t: masked_mean(t[0], MASK)),
     "whiten": (1, lambda t: (whiten(t[0], MASK) * torch.arange(TIME)).sum()),
     "policy_loss": (3, loss_of_policy),
+    "policy_loss, not clipped": (3, lambda t: policy_loss(t[0], t[1], t[2], MASK, None)),
     "value_loss": (3, lambda t: value_loss(t[0], t[1], t[2], MASK, EPS)),
     "value_loss, not clipped": (3, lambda t: value_loss(t[0], t[1], t[2], MASK, None)),
     "clip_fraction": (2, lambda t: clip_fraction(t[0], t[1], MASK, EPS)),
@@ -313,6 +314,20 @@ def test_policy_loss_and_its_gradient_are_those_of_the_plain_formula(seed):
     assert 0 < outside[MASK].sum() < MASK.sum(), "no ratio is outside the bounds, so clipping is not tested"
     share = clip_fraction(log_probs, old, MASK, EPS)
     assert share.item() == pytest.approx(outside[MASK].double().mean().item())
+
+
+def test_without_bounds_the_policy_loss_is_the_plain_ratio_times_advantage():
+    """Its gradient goes on where the clipped one's ends, and no action counts as clipped."""
+    old, advantages = normal(BATCH, TIME, seed=1) - 2, normal(BATCH, TIME, seed=2)
+    log_probs = (old + normal(BATCH, TIME, seed=3)).requires_grad_()
+    ours = policy_loss(log_probs, old, advantages, MASK, None)
+    terms = np.exp((log_probs - old).detach().numpy()) * advantages.numpy()
+    n = int(MASK.sum())
+    assert ours.item() == pytest.approx(-terms[MASK.numpy()].sum() / n, rel=1e-12)
+    (gradient,) = torch.autograd.grad(ours, log_probs)
+    np.testing.assert_allclose(gradient.numpy(), np.where(MASK, -terms / n, 0), rtol=1e-12)
+    assert policy_loss(log_probs, old, advantages, MASK, EPS).item() > ours.item()
+    assert clip_fraction(log_probs, old, MASK, None) == 0 < clip_fraction(log_probs, old, MASK, EPS)
 
 
 @pytest.mark.parametrize("clip_eps", [EPS, None])

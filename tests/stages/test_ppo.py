@@ -80,6 +80,13 @@ class LikesA(RewardModel):
         return ((ids == LIKED) & mask).sum(1) / mask.sum(1)
 
 
+class LikesPrompts(RewardModel):
+    """1 where the prompt has a letter that no answer decides about, so that a critic can foresee it."""
+
+    def forward(self, ids, mask=None):
+        return (ids[:, :8] == ord("e")).any(1).float()
+
+
 def prompt(number):
     return [{"role": "user", "content": "bcdefgh"[: 1 + number % 5]}]
 
@@ -278,7 +285,7 @@ def test_two_iterations_are_those_of_a_second_implementation(monkeypatch, runtim
         first[:, 0],
     )
     critic = TableCritic(values)
-    monkeypatch.setattr(ppo_run.ScalarModel, "from_body", staticmethod(lambda model: critic))
+    monkeypatch.setattr(ppo_run, "critic_of", lambda reward_model: critic)
     options = RunOptions(seed=5, runtime=runtime)
     run = PPORun(config, TablePolicy(table), ListedScores(scores), TOKENIZER, prompt, options)
     second = NumpyPPO(config, table, values)
@@ -436,6 +443,23 @@ def test_without_advantage_the_policy_stays_and_the_critic_learns(make_run):
     numbers = run.update(replace(told, advantages=torch.zeros_like(told.advantages)), torch.arange(10))
     assert numbers["policy_grad_norm"] == 0 and numbers["critic_grad_norm"] > 0
     assert same(weights(run.policy), policy) and not same(weights(run.critic), critic)
+
+
+def test_the_critic_starts_no_worse_than_none_and_learns(make_run):
+    """It once started with the reward model's head, which says nothing before an answer's end: -1 and less."""
+    known = LikesPrompts.from_body(make_policy(), generator=3)
+    still = {"learning_rate": 1e-9, "kl_coef": 0.0, "missing_end_penalty": 0.0}
+    run = make_run(known, **still, critic_learning_rate=2e-2, value_clip_eps=None, iterations=16)
+    assert not run.critic.score.weight.any() and run.reward_model.score.weight.any()
+    assert all(
+        torch.equal(ours, theirs)
+        for ours, theirs in zip(
+            run.critic.model.parameters(), run.reward_model.model.parameters(), strict=True
+        )
+    )
+    explained = [run.iterate()["explained_variance"] for _ in range(16)]
+    assert explained[0] == 0
+    assert np.mean(explained[-4:]) > 0.5, explained
 
 
 def test_the_critic_warms_up_alone(make_run):
@@ -755,8 +779,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, runtime):
 # -- settings --
 
 WHOLE = "iterations prompts epochs minibatches rows max_new_tokens evaluate_every checkpoint_every".split()
-ABOVE_0 = "learning_rate critic_learning_rate clip_eps max_grad_norm temperature".split()
-OPTIONAL = "value_clip_eps kl_target max_step_kl".split()
+ABOVE_0 = "learning_rate critic_learning_rate max_grad_norm temperature".split()
+OPTIONAL = "clip_eps value_clip_eps kl_target max_step_kl".split()
 SHARES = "gamma lam final_share".split()
 WRONG = [
     *((name, 0, "a whole number of at least 1") for name in WHOLE),
@@ -790,4 +814,6 @@ def test_every_setting_is_checked():
 def test_more_minibatches_than_answers_are_refused():
     with pytest.raises(ValueError, match="minibatches is 4 and prompts 3; use at least a prompt a minibatch"):
         PPOConfig(prompts=3, minibatches=4)
-    assert PPOConfig(value_clip_eps=None, kl_target=3, max_step_kl=None, kl_coef=0).kl_target == 3
+    assert (
+        PPOConfig(clip_eps=None, value_clip_eps=None, kl_target=3, max_step_kl=None, kl_coef=0).kl_target == 3
+    )
