@@ -17,6 +17,7 @@ from minillm.evaluate.base import (
     reading_comprehension,
     titles,
 )
+from minillm.evaluate.best_of import best_of_n, expected_best, kl_bound
 from minillm.evaluate.compare import TextStatistics, WinRate, bleu, text_statistics, win_rate
 from minillm.evaluate.domains import best_rate, domain_comparison, domain_figures, forgetting_at_skill
 from minillm.evaluate.examination import examination_fingerprint, task_figures
@@ -24,7 +25,6 @@ from minillm.evaluate.policies import (
     PolicyReport,
     answer_log_probs,
     answer_rewards,
-    best_of_n,
     evaluate_policy,
 )
 from minillm.evaluate.rewards import ScoredPairs, reward_figures, score_pairs
@@ -55,9 +55,11 @@ __all__ = [
     "evaluate_policy",
     "evaluate_tasks",
     "examination_fingerprint",
+    "expected_best",
     "few_shot_accuracy",
     "fitting_tasks",
     "forgetting_at_skill",
+    "kl_bound",
     "knowledge",
     "meet_visitors",
     "reading_comprehension",

@@ -19,7 +19,7 @@ from minillm.model.loss import IGNORE_INDEX
 from minillm.text.chat import Message, render_chat, stop_ids
 from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["PolicyReport", "answer_log_probs", "answer_rewards", "best_of_n", "evaluate_policy"]
+__all__ = ["PolicyReport", "answer_log_probs", "answer_rewards", "evaluate_policy"]
 
 _ROWS = 32
 
@@ -152,47 +152,3 @@ def evaluate_policy(
     rewards = () if reward_model is None else answer_rewards(reward_model, tokenizer, prompts, report.answers)
     kl = tuple(one - other for one, other in zip(here, there, strict=True))
     return PolicyReport(report.answers, report.verdicts, tuple(rewards), kl)
-
-
-def best_of_n(
-    model: GPT,
-    reward_model: RewardModel,
-    tokenizer: Tokenizer,
-    tasks: Sequence[Task],
-    counts: Sequence[int],
-    *,
-    seed: int = 0,
-    max_new_tokens: int | None = None,
-) -> dict[int, dict[str, float]]:
-    """Sample n answers to each task and keep the one that the reward model likes best: no training at all.
-
-    Its distance to the model itself is at most log n - (n - 1) / n nats.
-
-    Args:
-        counts: the numbers n to look at; the largest decides how many answers are sampled.
-
-    Returns:
-        for each n the mean learned reward, the judge's mean gold score (0-1), the share of answers that are wholly
-        right (`correct`) and the bound of the KL (nats per response).
-
-    Reference: Stiennon et al. 2020, appendix G.3 (the formula, since shown by Beirami et al. 2024 to be a bound).
-    """
-    most = max(counts)
-    repeated = [task for task in tasks for _ in range(most)]
-    report = answer_tasks(
-        model, tokenizer, repeated, temperature=1.0, seed=seed, max_new_tokens=max_new_tokens
-    )
-    rewards = answer_rewards(reward_model, tokenizer, [task.prompt for task in repeated], report.answers)
-    learned = torch.tensor(rewards).view(len(tasks), most)
-    gold = torch.tensor(report.scores).view(len(tasks), most)
-    right = torch.tensor([float(verdict.is_correct) for verdict in report.verdicts]).view(len(tasks), most)
-    found = {}
-    for n in counts:
-        best = learned[:, :n].argmax(dim=1, keepdim=True)
-        found[n] = {
-            "reward": learned.gather(1, best).mean().item(),
-            "gold_score": gold.gather(1, best).mean().item(),
-            "correct": right.gather(1, best).mean().item(),
-            "kl_bound": float(torch.log(torch.tensor(float(n))) - (n - 1) / n),
-        }
-    return found

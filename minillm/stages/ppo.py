@@ -45,8 +45,8 @@ def train_policy(
     Args:
         config: the settings.
         sft_model: the fine-tuned model. A copy of it is trained; it is the reference itself, and keeps its weights.
-        reward_model: gives the scores, and keeps its weights; the critic starts with a copy of its body. Both models end on the
-            runtime's device, in evaluation mode.
+        reward_model: gives the scores, and keeps its weights; the critic starts with a copy of its body. Both models
+            end on the runtime's device, in evaluation mode.
         tokenizer: of all of them.
         prompt: from 0, 1, 2, ... to conversations that end with the user's message.
         options: where and how; the folder gets rollouts.jsonl too.

@@ -1,4 +1,4 @@
-"""A policy beside its reference: log-probabilities, KL and best-of-n against plain computations."""
+"""A policy beside its reference: log-probabilities, KL against plain computations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from minillm.data.judge import WEIGHTS, Judge, Verdict
+from minillm.data.judge import WEIGHTS, Verdict
 from minillm.data.tasks import Tasks
 from minillm.evaluate import (
     Answer,
@@ -16,7 +16,6 @@ from minillm.evaluate import (
     answer_log_probs,
     answer_prompts,
     answer_rewards,
-    best_of_n,
     evaluate_policy,
 )
 from minillm.model.gpt import GPT, GPTConfig
@@ -106,20 +105,3 @@ def test_the_mean_of_many_samples_is_the_exact_kl(tokenizer):
     n = 4_000
     report = evaluate_policy(policy, reference, tokenizer, [TASKS[0]] * n, seed=1, max_new_tokens=1)
     assert sum(report.kl) / n == pytest.approx(exact, abs=4 * spread / math.sqrt(n))
-
-
-def test_best_of_n_picks_what_the_reward_model_likes(tokenizer):
-    model = gpt(tokenizer, 0, 0.3)
-    reward_model = RewardModel.from_body(gpt(tokenizer, 1, 0.5)).eval()
-    found = best_of_n(model, reward_model, tokenizer, TASKS[:4], (1, 2, 6), seed=2, max_new_tokens=8)
-    repeated = [prompt for prompt in PROMPTS[:4] for _ in range(6)]
-    answers = answer_prompts(model, tokenizer, repeated, 8, 1.0, seed=2)
-    rewards = answer_rewards(reward_model, tokenizer, repeated, answers)
-    for n in (1, 2, 6):
-        picked = [max(range(6 * task, 6 * task + n), key=lambda i: rewards[i]) for task in range(4)]
-        verdicts = [Judge()(TASKS[i // 6], answers[i].text, ended=answers[i].ended) for i in picked]
-        assert found[n]["reward"] == pytest.approx(sum(rewards[i] for i in picked) / 4, abs=1e-6)
-        assert found[n]["gold_score"] == pytest.approx(sum(v.gold for v in verdicts) / 4, abs=1e-6)
-        assert found[n]["correct"] == sum(v.is_correct for v in verdicts) / 4
-        assert found[n]["kl_bound"] == pytest.approx(math.log(n) - (n - 1) / n, abs=1e-6)
-    assert found[1]["kl_bound"] == 0 and found[6]["reward"] > found[1]["reward"]
