@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from minillm.data.conversations import TaskConversations
 from minillm.data.tasks import PPO_TEST_SEED, Tasks
-from minillm.evaluate import answer_tasks, evaluate_policy, evaluate_tasks, fitting_tasks, win_rate
+from minillm.evaluate import (
+    PolicyReport,
+    answer_tasks,
+    evaluate_policy,
+    evaluate_tasks,
+    fitting_tasks,
+    win_rate,
+)
 from minillm.model.gpt import GPT
 from minillm.presets import Preset
 from minillm.recipes.stage import Figures, Job, Stage, Trained
@@ -46,13 +54,19 @@ def _watch(job: Job[PPOConfig]) -> Callable[[GPT], dict[str, Any]] | None:
     if not tasks:
         return None
 
-    def watch(policy: GPT) -> dict[str, Any]:
-        report = evaluate_policy(
-            policy, sft.language_model, tokenizer, tasks, reward.reward_model, max_new_tokens=limit
+    def report_of(model: GPT) -> PolicyReport:
+        return evaluate_policy(
+            model, sft.language_model, tokenizer, tasks, reward.reward_model, max_new_tokens=limit
         )
+
+    before = cache(lambda: report_of(sft.language_model))  # not before the models are where they belong
+
+    def watch(policy: GPT) -> dict[str, Any]:
+        report = report_of(policy)
         shown = answer_tasks(policy, tokenizer, tasks[:_SHOWN_TASKS], max_new_tokens=limit)
         return {
             **{f"held_out_{name}": value for name, value in report.figures().items()},
+            "held_out_win_rate": report.win_rate(before()),
             "shown": [
                 {"prompt": task.question, "answer": answer.text, "gold": round(score, 4)}
                 for task, answer, score in zip(shown.tasks, shown.answers, shown.scores, strict=True)
@@ -85,7 +99,14 @@ def test(job: Job[PPOConfig], trained: Trained) -> Figures:
         "win_rate_vs_sft_sampled": wins,
         "kl_per_response": sampled.figures()["kl_per_response"],
         "sampled": {"win_rate_vs_sft": wins, **sampled.figures()},
+        "sft": {**_compared(greedy_before.figures()), "sampled": _compared(sampled_before.figures())},
     }
+
+
+def _compared(figures: Figures) -> Figures:
+    """What a policy's figures are set beside."""
+    names = ("task_accuracy", "correct", "accuracy", "gold_score", "parts", "reward", "mean_tokens")
+    return {name: figures[name] for name in names if name in figures}
 
 
 def headline(figures: Figures) -> str:
@@ -134,6 +155,7 @@ PPO = Stage(
         "win_rate_vs_sft_sampled": "wins against it where both sample at temperature 1, ties half (share)",
         "kl_per_response": "distance to the fine-tuned model (nats per response)",
         "sampled": "answers sampled at temperature 1",
+        "sft": "the fine-tuned model on the same tasks",
     },
     tokens=tokens,
     passes=passes,
