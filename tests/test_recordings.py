@@ -7,17 +7,24 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import record
 from record_lora import RUNS as RECIPES
 from record_lora import SEEDS
 
 from minillm import recordings
 from minillm.course import Course
+from minillm.data.tasks import Tasks
+from minillm.model.config import GPTConfig
 from minillm.model.gpt import GPT
+from minillm.model.heads import RewardModel
 from minillm.model.lora import apply_lora
 from minillm.recordings import recording
 from minillm.settings import overrides
+from minillm.stages.ppo_config import PPOConfig
+from minillm.text.tokenizer import Tokenizer
 
 RUNS = recording("ppo")["runs"]
 CURVES = {
@@ -64,6 +71,43 @@ def test_every_iteration_is_there(name):
     assert all(line["first_ratio_error"] < 1e-3 for line in lines), "the first ratio of an iteration is 1"
     judged = [line["step"] for line in RUNS[name]["metrics"] if "held_out_gold_score" in line]
     assert judged[0] == 0 and judged[-1] == len(lines)
+
+
+@pytest.mark.parametrize("name", record.RUNS)
+def test_the_tool_tells_how_each_of_its_runs_is_made(name):
+    """Among them one setting that is None and one that is a small number."""
+    seed, changes = record.RUNS[name]
+    flag = record.flag(name, seed, changes)
+    assert ("--seed" in flag) == bool(seed) and ("in tools/record.py" in flag) == (name in record.MISTAKES)
+    told = overrides(re.findall(r"--set (\S+)", flag))
+    assert Course("cpu", **told).preset.ppo == replace(Course("cpu").preset.ppo, **changes)
+
+
+def test_the_tool_records_the_best_of_n_beside_the_runs():
+    texts = [m["content"] for task in Tasks("train").tasks(200) for m in task.conversation]
+    tokenizer = Tokenizer.train(texts, 400)
+    shape = {"context_length": 128, "n_layer": 1, "n_head": 2, "d_model": 24, "d_ff": 40}
+    models = [
+        GPT(GPTConfig(vocab_size=tokenizer.vocab_size, **shape), generator=seed).eval() for seed in (0, 1)
+    ]
+    stages = {
+        "sft": SimpleNamespace(language_model=models[0], tokenizer=tokenizer),
+        "reward": SimpleNamespace(reward_model=RewardModel.from_body(models[1]).eval()),
+    }
+    preset = SimpleNamespace(test_tasks=4, ppo=PPOConfig(max_new_tokens=5))
+    found = record.best_of(SimpleNamespace(stage=stages.__getitem__, preset=preset))
+    assert list(found) == [str(n) for n in record.COUNTS]
+    assert all(
+        {"reward", "gold_score", "correct", "win_rate", "kl_bound"} == f.keys() for f in found.values()
+    )
+    rewards = [figures["reward"] for figures in found.values()]
+    assert rewards == sorted(rewards) and rewards[0] < rewards[-1]
+    content = {
+        "command": "x",
+        "best_of_n": {"seed 0": found},
+        "runs": {"seed 0": {"flag": "", "metrics": [{"step": 0}]}},
+    }
+    assert json.loads(record.lines(content)) == content
 
 
 LORA_RUNS = recording("lora")["runs"]

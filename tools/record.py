@@ -1,4 +1,4 @@
-"""Make the recordings that chapter 07 shows: PPO with three seeds, without its leash, with other leashes, and broken.
+"""Make the recordings that chapter 07 shows: PPO with three seeds, without leash, without clip, and broken; best of n.
 
 python tools/record.py [FOLDER OF RUNS]
 
@@ -26,6 +26,8 @@ from common import machine, versions  # noqa: E402
 
 from minillm.artifact import Artifact  # noqa: E402
 from minillm.course import Course  # noqa: E402
+from minillm.data.tasks import PPO_TEST_SEED, Tasks  # noqa: E402
+from minillm.evaluate import best_of_n, fitting_tasks  # noqa: E402
 from minillm.files import write_atomic  # noqa: E402
 from minillm.recipes import STAGES  # noqa: E402
 from minillm.recipes import ppo as recipe  # noqa: E402
@@ -71,10 +73,10 @@ class EndTokenIgnored(PPORun):
         return replace(rollouts, action_mask=rollouts.action_mask & ~ends), prompts
 
 
+SEEDS = (0, 1, 2)
 BROKEN: dict[str, dict[str, Any]] = {
     "learning rate x 10": {"learning_rate": 10 * PPO.learning_rate},
     "padding unmasked": {},
-    "not whitened": {"whiten": False},
     "end token ignored": {"missing_end_penalty": 0},
 }
 MISTAKES: dict[str, type[PPORun]] = {
@@ -82,14 +84,24 @@ MISTAKES: dict[str, type[PPORun]] = {
     "end token ignored": EndTokenIgnored,
 }
 HARDER = {"iterations": 40, "learning_rate": 3e-4}  # far enough to show what the leash is for
+MANY_EPOCHS = {
+    "iterations": 12,
+    "epochs": 10,
+    "learning_rate": 1e-3,
+}  # so many steps that the clip is at work
+EXPERIMENTS: dict[str, dict[str, Any]] = {  # recorded with every seed
+    "": {},
+    "harder, ": HARDER,
+    "harder, no leash, ": HARDER | {"kl_coef": 0},
+    "many epochs, ": MANY_EPOCHS,
+    "many epochs, no clip, ": MANY_EPOCHS | {"clip_eps": None},
+}
 RUNS: dict[str, tuple[int, dict[str, Any]]] = {
-    **{f"seed {seed}": (seed, {}) for seed in range(3)},
-    **{f"no leash, seed {seed}": (seed, {"kl_coef": 0}) for seed in range(3)},
-    **{f"harder, seed {seed}": (seed, HARDER) for seed in range(3)},
-    **{f"harder, no leash, seed {seed}": (seed, HARDER | {"kl_coef": 0}) for seed in range(3)},
+    **{f"{name}seed {seed}": (seed, changes) for name, changes in EXPERIMENTS.items() for seed in SEEDS},
     **{f"kl_coef {value:g}": (0, {"kl_coef": value}) for value in (0.02, 0.2)},
     **{name: (0, changes) for name, changes in BROKEN.items()},
 }
+COUNTS = (1, 2, 4, 8)  # answers of which the best is kept
 DIGITS = 5  # significant, of a recorded number
 LEFT_OUT = ("tokens", "seconds", "updates", "kl_coef")  # of a line
 
@@ -107,9 +119,20 @@ def main() -> None:
         "command": "make recordings",
         "machine": machine(),
         "versions": versions("minillm-course", "torch"),
+        "best_of_n": {f"seed {seed}": best_of(Course("cpu", root, seed=seed)) for seed in SEEDS},
         "runs": runs,
     }
     write_atomic(ROOT / "minillm" / "recordings" / "ppo.json", lines(content))
+
+
+def best_of(course: Course) -> dict[str, dict[str, float]]:
+    """For each n what the best of n answers of the assistant is worth, on the tasks that policies are watched on."""
+    sft, reward = course.stage("sft"), course.stage("reward")
+    model, tokenizer = sft.language_model, sft.tokenizer
+    tasks = fitting_tasks(Tasks("test").tasks(course.preset.test_tasks, PPO_TEST_SEED), model, tokenizer)
+    limit = course.preset.ppo.max_new_tokens
+    found = best_of_n(model, reward.reward_model, tokenizer, tasks, COUNTS, max_new_tokens=limit)
+    return {str(n): rounded(figures) for n, figures in found.items()}
 
 
 def stage_of(name: str) -> str:
@@ -123,14 +146,11 @@ def stage_of(name: str) -> str:
 
 def recorded(name: str, artifact: Artifact, seed: int, changes: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a run."""
-    settings = [f"--set ppo.{setting}={json_value(value)}" for setting, value in changes.items()]
-    seeds = [f"--seed {seed}"] if seed else []
-    mistake = [f"{MISTAKES[name].__name__} in tools/record.py"] if name in MISTAKES else []
     metrics = [
         {key: value for key, value in line.items() if key not in LEFT_OUT} for line in artifact.metrics
     ]
     return {
-        "flag": " ".join(seeds + settings + mistake),
+        "flag": flag(name, seed, changes),
         "seed": seed,
         "changes": changes,
         "metrics": rounded(metrics),
@@ -138,9 +158,17 @@ def recorded(name: str, artifact: Artifact, seed: int, changes: dict[str, Any]) 
     }
 
 
+def flag(name: str, seed: int, changes: dict[str, Any]) -> str:
+    """What makes a run again: the flags for `minillm run`, and the class of one with a mistake."""
+    settings = [f"--set ppo.{setting}={json_value(value)}" for setting, value in changes.items()]
+    seeds = [f"--seed {seed}"] if seed else []
+    mistake = [f"{MISTAKES[name].__name__} in tools/record.py"] if name in MISTAKES else []
+    return " ".join(seeds + settings + mistake)
+
+
 def json_value(value: Any) -> str:
     """A setting as it is written after `--set`."""
-    return json.dumps(value) if isinstance(value, bool) else f"{value:g}"
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
 def rounded(value: Any) -> Any:

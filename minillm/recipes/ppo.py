@@ -161,5 +161,6 @@ PPO = Stage(
     passes=passes,
     validated=False,
     tested_on_tasks=True,
-    test_version=2,
+    version=2,
+    test_version=3,
 )

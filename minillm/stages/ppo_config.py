@@ -29,6 +29,7 @@ class PPOConfig:
     gamma: float = 1.0  # what a reward a token later is worth
     lam: float = 0.95  # of the advantages: 0 trusts the critic, 1 the rewards alone
     kl_coef: float = 0.1  # reward that a nat of distance to the reference costs
+    leash_temperature: float = 1.0  # of the reference in that distance; below 1 unlikely tokens cost more
     kl_target: float | None = None  # nats a response at which kl_coef is steered; None: it stays as it is
     max_step_kl: float | None = None  # nats a token from the sampling policy at which updates end
     whiten: bool = True  # whether advantages are brought to mean 0 and variance 1
@@ -46,7 +47,13 @@ class PPOConfig:
         for name in ("evaluate_every", "checkpoint_every"):
             checks.whole_number(name, getattr(self, name), at_least=1)
         checks.whole_number("critic_warmup", self.critic_warmup, at_least=0)
-        for name in ("learning_rate", "critic_learning_rate", "max_grad_norm", "temperature"):
+        for name in (
+            "learning_rate",
+            "critic_learning_rate",
+            "max_grad_norm",
+            "temperature",
+            "leash_temperature",
+        ):
             checks.number(name, getattr(self, name), above=0)
         for name in ("clip_eps", "value_clip_eps", "kl_target", "max_step_kl"):
             checks.number(name, getattr(self, name), above=0, optional=True)

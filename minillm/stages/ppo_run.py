@@ -178,14 +178,18 @@ class PPORun:
         def all_models(piece: Rollouts) -> tuple[Tensor, ...]:
             log_probs, entropies = action_log_probs(self.policy, piece, config.temperature)
             log_probs_ref, _ = action_log_probs(self.reference, piece, config.temperature)
-            return log_probs, log_probs_ref, entropies, action_values(self.critic, piece)
+            leash = log_probs_ref
+            if config.leash_temperature != 1:
+                sharper = config.temperature * config.leash_temperature
+                leash, _ = action_log_probs(self.reference, piece, sharper)
+            return log_probs, log_probs_ref, leash, entropies, action_values(self.critic, piece)
 
-        log_probs, log_probs_ref, entropies, values = by_pieces(
+        log_probs, log_probs_ref, leash, entropies, values = by_pieces(
             all_models, rollouts, config.rows, self.options.runtime
         )
         scores = answer_scores(self.reward_model, rollouts, config.rows, self.options.runtime)
         rewards = token_rewards(
-            scores, rollouts.ended, log_probs, log_probs_ref, mask, self.kl_coef, config.missing_end_penalty
+            scores, rollouts.ended, log_probs, leash, mask, self.kl_coef, config.missing_end_penalty
         )
         advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
         if config.whiten:

@@ -198,8 +198,8 @@ class NumpyPPO:
         )
         self.adam = NumpyAdamW(config.learning_rate), NumpyAdamW(config.critic_learning_rate)
 
-    def log_probs(self, table, state):
-        logits = table[:, state] / self.config.temperature
+    def log_probs(self, table, state, sharper=1.0):
+        logits = table[:, state] / (self.config.temperature * sharper)
         return logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
 
     def judge(self, rows, starts, ended, scores):
@@ -209,7 +209,7 @@ class NumpyPPO:
             steps = [(row[t], row[t + 1]) for t in range(start - 1, len(row) - 1)]
             old = [self.log_probs(self.table, s)[a] for s, a in steps]
             rewards = [
-                -c.kl_coef * (p - self.log_probs(self.reference, s)[a])
+                -c.kl_coef * (p - self.log_probs(self.reference, s, c.leash_temperature)[a])
                 for p, (s, a) in zip(old, steps, strict=True)
             ]
             rewards[-1] += score if has_end else score - c.missing_end_penalty
@@ -264,6 +264,7 @@ def test_two_iterations_are_those_of_a_second_implementation(monkeypatch, runtim
             kl_coef=0.3,
             max_grad_norm=0.1,
             temperature=0.8,
+            leash_temperature=0.7,
             missing_end_penalty=0.7,
             value_clip_eps=0.15,
             rows=2,  # fewer than a minibatch has: gradients add up
@@ -347,6 +348,27 @@ def test_the_rewards_of_a_response_are_its_score_less_its_distance(make_run):
     first = rollouts.action_mask.int().argmax(1, keepdim=True)
     # With gamma and lam 1 the return of the first action is all that an answer brings.
     assert torch.allclose(told.returns.gather(1, first)[:, 0], expected, atol=1e-4)
+
+
+def test_a_sharper_leash_changes_rewards_and_not_what_is_told_of_the_distance(make_run):
+    """With d = log p - log q, a leash of temperature 1/2 charges log p - log q^2 / sum q^2."""
+    plain, sharp = (make_run(leash_temperature=t, lam=1.0, whiten=False) for t in (1.0, 0.5))
+    with torch.no_grad():
+        for run in (plain, sharp):
+            for weight in run.policy.parameters():
+                weight += 0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    rollouts, _ = plain.sample()
+    one, other = plain.judge(rollouts), sharp.judge(rollouts)
+    assert torch.equal(one.log_probs_ref, other.log_probs_ref)
+    with torch.no_grad():
+        logits = plain.reference(rollouts.ids[:, :-1]).double()
+    squares = (2 * logits.log_softmax(-1)).log_softmax(-1)
+    sharper = squares.gather(-1, rollouts.ids[:, 1:, None])[..., 0]
+    more = torch.where(rollouts.action_mask, one.log_probs_ref - sharper, 0.0).sum(1)
+    first = rollouts.action_mask.int().argmax(1, keepdim=True)
+    totals = [told.returns.gather(1, first)[:, 0] for told in (one, other)]
+    torch.testing.assert_close(totals[1], (totals[0] - CONFIG.kl_coef * more).float(), atol=1e-4, rtol=1e-4)
+    assert more.abs().max() > 0.1
 
 
 def test_advantages_are_whitened_or_not(make_run):
@@ -779,7 +801,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, runtime):
 # -- settings --
 
 WHOLE = "iterations prompts epochs minibatches rows max_new_tokens evaluate_every checkpoint_every".split()
-ABOVE_0 = "learning_rate critic_learning_rate max_grad_norm temperature".split()
+ABOVE_0 = "learning_rate critic_learning_rate max_grad_norm temperature leash_temperature".split()
 OPTIONAL = "clip_eps value_clip_eps kl_target max_step_kl".split()
 SHARES = "gamma lam final_share".split()
 WRONG = [
