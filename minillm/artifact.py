@@ -269,6 +269,7 @@ FIGURE_NAMES = {
     "cut_conversations": "conversations longer than the context, cut",
     "task_accuracy": "held-out tasks done (share)",
     "accuracy": "held-out tasks done, by family (share)",
+    "verified_share": "held-out tasks that a program finds right, of those it can check (share)",
     "gold_score": "mean gold score of the judge (0 to 1)",
     "parts": "mean mark of each part of the judge's rubric (0 to 1)",
     "mean_tokens": "mean length of an answer (tokens)",

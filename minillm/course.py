@@ -137,8 +137,11 @@ class Course:
         So a mistake in the last stage's file is told at once, and not after the others have been trained.
 
         Raises:
-            ValueError: text, a conversation or a comparison that cannot be used; the message names its place.
+            ValueError: text, a conversation or a comparison that cannot be used, the message names its place; or data
+                that a stage cannot learn from.
         """
+        for name in self._waiting(stages):
+            STAGES[name].accepts({source: getattr(self.preset, source) for source in STAGES[name].reads})
         for source in self._sources(stages):
             source.check()
 
@@ -168,9 +171,13 @@ class Course:
 
     def _sources(self, stages: Iterable[str]) -> list[Source]:
         """What these stages and those before them read, as far as they are to be trained."""
-        waiting = [name for name in self._with_parents(stages) if not self.is_trained(name)]
-        read = {source for name in waiting for source in STAGES[name].reads}
+        read = {source for name in self._waiting(stages) for source in STAGES[name].reads}
         return [getattr(self.preset, source) for source in SOURCES if source in read]
+
+    def _waiting(self, stages: Iterable[str]) -> list[str]:
+        """These stages and those before them, as far as they are to be trained."""
+        wanted = self._with_parents(stages)
+        return [name for name in STAGES if name in wanted and not self.is_trained(name)]
 
     def _with_parents(self, stages: Iterable[str]) -> set[str]:
         """These stages and, where they are not trained, those that they start from."""

@@ -19,6 +19,7 @@ from minillm.files import check_name
 from minillm.model.config import GPTConfig
 from minillm.model.lora import LoRAConfig
 from minillm.stages.dpo import DPOConfig
+from minillm.stages.grpo import GRPOConfig
 from minillm.stages.lora import DomainConfig
 from minillm.stages.ppo_config import PPOConfig
 from minillm.stages.pretrain import PretrainConfig
@@ -55,6 +56,7 @@ class Preset:
     domain: Conversations  # what a specialist is made with
     lora: DomainConfig  # the specialist
     dpo: DPOConfig = DPOConfig()  # the policy that learns from rankings without a reward model
+    grpo: GRPOConfig = GRPOConfig()  # the policy that is rewarded for right answers
     seed: int = 0  # first weights and order of the documents, in every stage
     test_tasks: int = TASKS_PER_FAMILY  # of each family, on which models are tested; trains nothing
     more: Mapping[str, Any] = field(default_factory=dict)  # settings of stages without a field here, by stage
@@ -115,6 +117,9 @@ PRESETS: dict[str, Preset] = {
             domain=TaskConversations(100, 20, _HELP_DESK),
             lora=_domain(8, rows=4, learning_rate=2e-3, full=1e-3, checkpoint_every=4),
             dpo=DPOConfig(_adamw(steps=8, learning_rate=1e-4, checkpoint_every=4)),
+            grpo=GRPOConfig(
+                iterations=4, prompts=4, answers=4, max_new_tokens=20, evaluate_every=2, checkpoint_every=2
+            ),
             test_tasks=10,
         ),
         Preset(  # the website, CI, laptops: minutes on two cores
@@ -159,6 +164,7 @@ PRESETS: dict[str, Preset] = {
             dpo=DPOConfig(
                 _adamw(steps=300, learning_rate=3e-5, validate_every=60, micro_batch_rows=4), prompts=16
             ),
+            grpo=GRPOConfig(iterations=80, prompts=32, answers=16, learning_rate=5e-5, rows=64),
         ),
         Preset(  # one modern GPU: 124 M parameters
             name="gpu",
@@ -186,6 +192,7 @@ PRESETS: dict[str, Preset] = {
             dpo=DPOConfig(
                 _adamw(steps=400, learning_rate=5e-6, validate_every=80, micro_batch_rows=4), prompts=16
             ),
+            grpo=GRPOConfig(iterations=100, prompts=32, answers=16, learning_rate=1e-5, rows=32),
         ),
     )
 }

@@ -43,11 +43,11 @@ SETTINGS = {
 SCRIPT = f"""
     import os, sys
     from minillm.course import Course
-    from minillm.stages import ppo_run
+    from minillm.stages import on_policy
     from minillm.train import choose_runtime, runtime, step
 
     if sys.argv[1] == "bypassed":
-        step.synchronise_gradients = ppo_run.synchronise_gradients = lambda model, world_size: None
+        step.synchronise_gradients = on_policy.synchronise_gradients = lambda model, world_size: None
     os.chdir(sys.argv[2])
     machine = choose_runtime("cpu", "fp32", threads=1, compile=False)
     for stage in {STAGES}:

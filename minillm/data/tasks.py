@@ -35,8 +35,9 @@ __all__ = [
     "to_dataset",
 ]
 
-# Streams of prompts that nothing else uses: for preferences, and for PPO; each with one to test on.
+# Streams of prompts that nothing else uses: for preferences, for PPO and for GRPO; each with one to test on.
 PREFERENCE_SEED, PREFERENCE_TEST_SEED, PPO_SEED, PPO_TEST_SEED = 3, 4, 5, 6
+GRPO_SEED, GRPO_TEST_SEED = 7, 8
 
 TASKS_PER_FAMILY = 100  # that the models of every stage are tested on
 STYLES = {"full": 50, "kind": 25, "curt": 15, "flawed": 10}  # parts of the sum in the training data

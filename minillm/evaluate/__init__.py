@@ -28,6 +28,13 @@ from minillm.evaluate.policies import (
     evaluate_policy,
 )
 from minillm.evaluate.rewards import ScoredPairs, reward_figures, score_pairs
+from minillm.evaluate.verified import (
+    guess_chance,
+    pass_at_k,
+    sample_counts,
+    verifiable_families,
+    verified_share,
+)
 from minillm.evaluate.visitors import Exchange, VisitorReport, meet_visitors
 
 __all__ = [
@@ -59,14 +66,19 @@ __all__ = [
     "few_shot_accuracy",
     "fitting_tasks",
     "forgetting_at_skill",
+    "guess_chance",
     "kl_bound",
     "knowledge",
     "meet_visitors",
+    "pass_at_k",
     "reading_comprehension",
     "reward_figures",
+    "sample_counts",
     "score_pairs",
     "task_figures",
     "text_statistics",
     "titles",
+    "verifiable_families",
+    "verified_share",
     "win_rate",
 ]

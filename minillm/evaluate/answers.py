@@ -12,6 +12,7 @@ from minillm.data.judge import WEIGHTS, Judge, Verdict
 from minillm.data.tasks import FAMILIES, TASKS_PER_FAMILY, Task, Tasks, held_out_tasks
 from minillm.evaluate.base import complete
 from minillm.evaluate.compare import text_statistics
+from minillm.evaluate.verified import verified_share
 from minillm.model.gpt import GPT
 from minillm.text.chat import render_chat
 from minillm.text.tokenizer import Tokenizer
@@ -67,10 +68,11 @@ class Report:
 
     def figures(self) -> dict[str, Any]:
         """The key figures, as JSON values."""
-        statistics = text_statistics(self.answers)
+        statistics, verified = text_statistics(self.answers), verified_share(self.tasks, self.answers)
         return {
             "task_accuracy": self.task_accuracy,
             "accuracy": self.accuracy,
+            **({} if verified is None else {"verified_share": verified}),
             "gold_score": self.gold_score,
             "parts": self.parts,
             "mean_tokens": statistics.mean_tokens,

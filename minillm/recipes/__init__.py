@@ -12,6 +12,7 @@ from minillm.costs import token_flops
 from minillm.presets import Preset
 from minillm.recipes.base import BASE
 from minillm.recipes.dpo import DPO
+from minillm.recipes.grpo import GRPO
 from minillm.recipes.lora import LORA
 from minillm.recipes.ppo import PPO
 from minillm.recipes.preferences import PREFERENCES
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 STAGES: dict[str, Stage[Any]] = {
-    stage.name: stage for stage in (TOKENIZER, BASE, SFT, PREFERENCES, DPO, REWARD, PPO, LORA)
+    stage.name: stage for stage in (TOKENIZER, BASE, SFT, GRPO, PREFERENCES, DPO, REWARD, PPO, LORA)
 }
 """All stages by name, parents before children."""
 
@@ -97,7 +98,7 @@ def _with_children(name: str) -> list[str]:
 def stage_tokens(preset: Preset) -> dict[str, int]:
     """Tokens that each stage computes, padding included; answers are counted as if each filled the context.
 
-    For PPO, DPO and the reward model that is an upper bound. That little data may end a stage early is not seen.
+    For PPO, DPO, GRPO and the reward model that is an upper bound. That little data may end a stage early is not seen.
     """
     return {stage.name: stage.tokens(preset) for stage in _counted() if stage.tokens is not None}
 

@@ -140,6 +140,10 @@ def _nothing(job: Job[Any], trained: Trained) -> Figures:
     return {}
 
 
+def _anything(sources: Mapping[str, Source]) -> None:
+    """Refuse nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage(Generic[Config]):
     """One node of the graph.
@@ -159,7 +163,9 @@ class Stage(Generic[Config]):
         validated: whether the validation splits of what it reads reach its training or its figures.
         tested_on_tasks: whether its figures depend on the course's held-out tasks and their judge.
         specialist: whether its model has to be named to be talked with.
-        needs: for sources whose built-in form belongs to the built-in conversations: what to give beside one's own.
+        needs: for sources whose built-in form belongs to the built-in conversations: what to give beside one's own;
+            what no source can give stands under a name that is no source's.
+        accepts: refuses sources that it cannot learn from, before any stage is trained (ValueError).
         seeded: whether the preset's seed decides anything.
         scratch: name of a folder for what can be made again; "" for none.
         version: raised when the code of the training changes what comes out.
@@ -181,6 +187,7 @@ class Stage(Generic[Config]):
     tested_on_tasks: bool = False
     specialist: bool = False
     needs: Mapping[str, str] = field(default_factory=dict)
+    accepts: Callable[[Mapping[str, Source]], None] = _anything
     seeded: bool = True
     scratch: str = ""
     version: int = 1

@@ -6,6 +6,8 @@ model's own choice, an *action*. What stands where the mask is False, prompt and
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -154,7 +156,11 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
 
 
 def policy_loss(
-    log_probs: Tensor, log_probs_old: Tensor, advantages: Tensor, mask: Tensor, clip_eps: float | None
+    log_probs: Tensor,
+    log_probs_old: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    clip_eps: float | tuple[float, float] | None,
 ) -> Tensor:
     """PPO's clipped objective, negated: -mean of min(ratio A, clip(ratio, 1 - eps, 1 + eps) A).
 
@@ -166,7 +172,8 @@ def policy_loss(
         log_probs_old: under the policy that took them.
         advantages: of the actions.
         mask: True on actions.
-        clip_eps: how far the ratio may move from 1 before that stops paying; None: as far as it likes.
+        clip_eps: how far the ratio may move from 1 before that stops paying; a pair: how far below it, and how far
+            above; None: as far as it likes.
 
     Returns:
         a scalar.
@@ -178,18 +185,26 @@ def policy_loss(
     """
     _same_shapes(log_probs=log_probs, log_probs_old=log_probs_old, advantages=advantages, mask=mask)
     ratio = _ratio(log_probs, log_probs_old, mask)
-    gain = ratio * advantages
-    if clip_eps is not None:
-        gain = torch.minimum(gain, ratio.clamp(1 - clip_eps, 1 + clip_eps) * advantages)
+    low, high = _bounds(clip_eps)
+    gain = torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
     return -masked_mean(gain, mask)
 
 
-def clip_fraction(log_probs: Tensor, log_probs_old: Tensor, mask: Tensor, clip_eps: float | None) -> Tensor:
-    """The share of the actions whose ratio lies outside the bounds (0-1); 0 where there are none."""
-    if clip_eps is None:
-        return torch.zeros((), device=log_probs.device)
+def clip_fraction(
+    log_probs: Tensor, log_probs_old: Tensor, mask: Tensor, clip_eps: float | tuple[float, float] | None
+) -> Tensor:
+    """The share of the actions whose ratio lies outside the bounds (0-1)."""
     ratio = _ratio(log_probs, log_probs_old, mask)
-    return masked_mean(((ratio - 1).abs() > clip_eps).float(), mask)
+    low, high = _bounds(clip_eps)
+    return masked_mean(((ratio < low) | (ratio > high)).float(), mask)
+
+
+def _bounds(clip_eps: float | tuple[float, float] | None) -> tuple[float, float]:
+    """Between which the ratio may move."""
+    if clip_eps is None:
+        return 0.0, math.inf
+    below, above = clip_eps if isinstance(clip_eps, tuple) else (clip_eps, clip_eps)
+    return 1 - below, 1 + above
 
 
 def _ratio(log_probs: Tensor, log_probs_old: Tensor, mask: Tensor) -> Tensor:

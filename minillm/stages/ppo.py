@@ -14,15 +14,13 @@ from typing import Any
 
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
-from minillm.progress import progress_bar
+from minillm.stages.on_policy import carry_out
 from minillm.stages.policy_losses import gae, kl_penalty, policy_loss, value_loss
 from minillm.stages.ppo_config import PPOConfig
 from minillm.stages.ppo_run import PPORun
 from minillm.text.chat import Message
 from minillm.text.tokenizer import Tokenizer
-from minillm.train.interrupt import stop_signal
 from minillm.train.options import RunOptions
-from minillm.train.runtime import from_main
 
 __all__ = ["PPOConfig", "gae", "kl_penalty", "policy_loss", "train_policy", "value_loss"]
 
@@ -61,60 +59,4 @@ def train_policy(
         ValueError: the folder holds a run of other settings.
     """
     run = run_class(config, sft_model, reward_model, tokenizer, prompt, options)
-    run.resume()
-    runtime = run.options.runtime
-    shown = options.progress and runtime.is_main
-    bar = progress_bar(shown, total=config.iterations, initial=run.iteration, unit="iteration")
-    with bar, stop_signal(runtime.world_size == 1, run.what_is_kept) as stop:
-        watch = evaluate if runtime.is_main else None  # the others need not know
-        if watch and not run.log.lines:
-            run.log.add({"step": 0} | watch(run.policy))
-        while run.iteration < config.iterations:
-            numbers = run.iterate()
-            last = run.iteration == config.iterations
-            if watch and (last or run.iteration % config.evaluate_every == 0):
-                numbers |= watch(run.policy)
-            run.log.add({"step": run.iteration} | numbers | {"seconds": round(run.seconds, 3)})
-            bar.set_postfix_str(f"reward {numbers['reward']:.2f}, KL {numbers['kl']:.1f} nats", refresh=False)
-            bar.update()
-            if last or stop.is_set() or run.iteration % config.checkpoint_every == 0:
-                run.save()
-            if stop.is_set() and not last:
-                done = f"stopped after iteration {run.iteration} of {config.iterations}"
-                again = "run the same command again to go on from there"
-                raise stop.interruption(f"{done}; {run.what_is_kept() if options.folder is None else again}")
-    figures: dict[str, Any] = from_main(lambda: _figures(run), runtime)  # which has the log
-    return run.policy, figures
-
-
-def _figures(run: PPORun) -> dict[str, Any]:
-    """The key numbers of a run; averages are over the last tenth of the iterations."""
-    lines = [line for line in run.log.lines if "seconds_sampling" in line]  # those of iterations
-    recent = lines[-max(1, len(lines) // 10) :]
-    mean = {
-        name: sum(line[name] for line in recent) / len(recent)
-        for name in (
-            "reward",
-            "kl",
-            "entropy",
-            "clip_fraction",
-            "explained_variance",
-            "length",
-            "ended_share",
-        )
-    }
-    spent = {
-        name: round(sum(line[name] for line in lines), 2)
-        for name in ("seconds_sampling", "seconds_scoring", "seconds_learning")
-    }
-    return {
-        "seconds": round(run.seconds, 2),
-        "training_seconds": round(sum(spent.values()), 2),
-        "parameters": run.policy.n_parameters,
-        "iterations": run.iteration,
-        "answers": run.iteration * run.config.prompts,
-        "tokens": run.tokens,
-        "first_ratio_error": max(line["first_ratio_error"] for line in lines),
-        **{f"train_{name}": value for name, value in mean.items()},
-        **spent,
-    }
+    return carry_out(run, evaluate, lambda now: f"reward {now['reward']:.2f}, KL {now['kl']:.1f} nats")

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from minillm import checks
 from minillm.keys import setting
+from minillm.stages.on_policy import OnPolicyConfig
 
 __all__ = ["PPOConfig"]
 
 
 @dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(OnPolicyConfig):
     """Settings of PPO. One iteration samples answers and learns from them, a few times over."""
 
     iterations: int = 24  # rounds of sampling and learning
