@@ -30,15 +30,16 @@ FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py tests/test_api.py tes
 TRIAL := $(shell find benchmarks -name '*.py')
 TOOLS := $(wildcard tools/*.py)
 CHAPTERS := $(sort $(wildcard book/*.ipynb))
-TRAINED := $(foreach stage,base sft dpo ppo lora,$(PASSED)/trained-$(stage))
+TRAINED := $(foreach stage,base sft grpo dpo ppo lora,$(PASSED)/trained-$(stage))
 # The chapters by the last stage that they need; one that is not named needs them all. What takes longest comes first.
 NAMED = $(filter $(foreach number,$(1),$(PASSED)/$(number)_%),$(CHAPTERS:book/%.ipynb=$(PASSED)/%))
 AFTER_BASE := $(call NAMED,01 02 03 04)
 AFTER_SFT := $(call NAMED,05)
 AFTER_PPO := $(call NAMED,06 07)
 AFTER_LORA := $(call NAMED,08)
-AFTER_ALL := $(filter-out $(AFTER_BASE) $(AFTER_SFT) $(AFTER_PPO) $(AFTER_LORA),$(CHAPTERS:book/%.ipynb=$(PASSED)/%))
-CHECKED := $(AFTER_ALL) $(AFTER_PPO) $(AFTER_LORA) $(AFTER_SFT) $(AFTER_BASE)
+AFTER_GRPO := $(call NAMED,10)
+AFTER_ALL := $(filter-out $(AFTER_BASE) $(AFTER_SFT) $(AFTER_PPO) $(AFTER_LORA) $(AFTER_GRPO),$(CHAPTERS:book/%.ipynb=$(PASSED)/%))
+CHECKED := $(AFTER_ALL) $(AFTER_PPO) $(AFTER_GRPO) $(AFTER_LORA) $(AFTER_SFT) $(AFTER_BASE)
 # So many targets at a time; with one job, as many as the make above allows.
 SIDE_BY_SIDE := $(if $(filter-out 1,$(JOBS)),-j $(JOBS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target))
 RUN := $(BIN)/minillm run --preset $(PRESET) $(if $(THREADS),--threads $(THREADS))
@@ -110,12 +111,13 @@ $(TRAINED): $(PASSED)/trained-%: $(ENV) $(PACKAGE) $(shell test -d "$(MINILLM_RU
 deleted:
 
 $(PASSED)/trained-sft: $(PASSED)/trained-base
-$(PASSED)/trained-dpo $(PASSED)/trained-ppo $(PASSED)/trained-lora: $(PASSED)/trained-sft
+$(PASSED)/trained-grpo $(PASSED)/trained-dpo $(PASSED)/trained-ppo $(PASSED)/trained-lora: $(PASSED)/trained-sft
 $(AFTER_BASE): $(PASSED)/trained-base
 $(AFTER_SFT): $(PASSED)/trained-sft
 $(AFTER_PPO) $(AFTER_ALL): $(PASSED)/trained-ppo
 $(AFTER_ALL): $(PASSED)/trained-dpo
 $(AFTER_LORA) $(AFTER_ALL): $(PASSED)/trained-lora
+$(AFTER_GRPO) $(AFTER_ALL): $(PASSED)/trained-grpo
 
 $(CHECKED): $(PASSED)/%: book/%.ipynb book/pytest.ini book/conftest.py $(ENV) $(PACKAGE)
 	@mkdir -p $(REPORTS)
@@ -170,10 +172,11 @@ site-picture: site  ## draw the README's picture of the website again
 cover: env  ## draw the cover, logo and icon again
 	@$(BIN)/python tools/cover.py book/_static
 
-recordings: env  ## make the recorded runs of chapters 04, 06, 07 and 08 again (an hour; trains what is missing)
+recordings: env  ## make the recorded runs of chapters 04, 06, 07, 08 and 10 again (an hour and a half; trains what is missing)
 	@$(BIN)/python tools/record.py
 	@$(BIN)/python tools/record_lora.py
 	@$(BIN)/python tools/record_specialists.py
+	@$(BIN)/python tools/record_grpo.py
 	@$(BIN)/python tools/record_chapters.py
 
 dist-check: env  ## build the wheel and the source archive, and try both in bare environments

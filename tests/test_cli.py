@@ -141,6 +141,7 @@ def test_info_shows_the_machine_and_what_is_trained(runs):
         "tokenizer",
         "base",
         "sft",
+        "grpo",
         "preferences",
         "dpo",
         "reward",
@@ -229,7 +230,7 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--corpus=missing.txt"], "corpus 'missing.txt' is not there; give a file, a folder"),
         (
             ["chat", "rocket"],
-            "'rocket' is neither a stage (tokenizer, base, sft, preferences, dpo, reward, ppo, lora) nor a folder",
+            "'rocket' is neither a stage (tokenizer, base, sft, grpo, preferences, dpo, reward, ppo, lora) nor a folder",
         ),
         (["chat"], "no model has been trained"),
         (
@@ -454,6 +455,10 @@ QUICK = [
     "--set=base.model.d_ff=32",
     "--set=sft.fit.steps=3",
     "--set=sft.corpus_documents=4",
+    "--set=grpo.iterations=2",
+    "--set=grpo.prompts=2",
+    "--set=grpo.answers=2",
+    "--set=grpo.max_new_tokens=8",
     "--set=preferences.n_train=40",
     "--set=preferences.n_validation=20",
     "--set=preferences.max_new_tokens=120",  # a model that has hardly learned anything seldom ends an answer
@@ -464,7 +469,7 @@ QUICK = [
     "--set=ppo.prompts=4",
     "--set=ppo.max_new_tokens=8",
 ]
-ALL = ["tokenizer", "base", "sft", "preferences", "dpo", "reward", "ppo", "lora"]
+ALL = ["tokenizer", "base", "sft", "grpo", "preferences", "dpo", "reward", "ppo", "lora"]
 
 
 @pytest.fixture(scope="module")
@@ -478,7 +483,7 @@ def tuned(tmp_path_factory) -> Path:
 
 def test_run_tells_how_many_tasks_are_done(tuned):
     result = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned, "--json")
-    _, base, sft, preferences, dpo, reward, ppo, lora = json.loads(result.out)["stages"]
+    _, base, sft, grpo, preferences, dpo, reward, ppo, lora = json.loads(result.out)["stages"]
     assert preferences["comparisons"] > 0 and preferences["held_out_comparisons"] > 0
     assert {"trainable_share", "domain_gain_share", "forgetting_ratio"} <= lora.keys()
     assert 0 < lora["trainable_share"] < 1 and lora["full_training"]["trainable_share"] == 1
@@ -486,10 +491,19 @@ def test_run_tells_how_many_tasks_are_done(tuned):
     for policy in (dpo, ppo):
         assert {"win_rate_vs_sft", "kl_per_response", "gold_score", "task_accuracy"} <= policy.keys()
     assert 0 <= dpo["implicit_accuracy"] <= 1 and dpo["chosen_displacement"] != 0
+    assert {
+        "verified_share",
+        "verified_share_sampled",
+        "pass_at_1",
+        "pass_at_8",
+        "pass_at_8_chance",
+    } <= grpo.keys()
+    assert 0 < grpo["pass_at_1_chance"] < grpo["pass_at_8_chance"] < 1 and 0 <= sft["verified_share"] <= 1
     assert 0 <= base["task_accuracy"] <= 1 and 0 <= sft["task_accuracy"] <= 1
     assert {"accuracy", "gold_score", "val_loss", "corpus_loss", "forgetting", "ended_share"} <= sft.keys()
     table = minillm("run", *QUICK, "--set=conversations.n_train=60", "--out", tuned).out
     assert "of the tasks right" in table and "of held-out pairs" in table and "against sft" in table
+    assert "sampled answers right" in table
     assert "% of full" in table or "nothing of full" in table, "what the adapter has gained"
     assert "How the assistant answers questions" in table
 
@@ -515,6 +529,16 @@ def test_own_conversations(tuned, tmp_path):
     path.write_text(f"{json.dumps({'messages': turns})}\n" * 8, encoding="utf-8")
     result = minillm("run", *QUICK, "--sft", path, "--out", tuned, "--json")
     assert "lora is left out" in result.err
+    assert (
+        "grpo is left out: no program knows which answers to your own conversations are right" in result.err
+    )
+    told = refused("run", *QUICK, "--sft", path, "--out", tuned, "--stages=grpo")
+    assert (
+        "leave the stage grpo out, or call minillm.stages.grpo.train_by_check with a check of your own"
+        in told
+    )
+    told = refused("run", *QUICK, '--set=conversations.families=["story"]', "--out", tuned, "--stages=grpo")
+    assert "of which no answer can be checked; take one of village, world, reading" in told
     assert "preferences, dpo, reward and ppo are left out" in result.err, (
         "what the judge thinks of other conversations is nothing"
     )
@@ -573,16 +597,15 @@ def test_eval_prints_a_table(tuned):
 def test_eval_takes_all_models_that_are_there(tuned):
     """The reward model writes nothing; PPO is compared with the base model and with the one it started from."""
     report = json.loads(minillm("eval", "--out", tuned, "-n", 1, "--json").out)
-    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft", "dpo", "ppo", "lora"]
+    assert [entry["stage"] for entry in report["stages"]] == ["base", "sft", "grpo", "dpo", "ppo", "lora"]
     pairs = [(win["stage"], win["against"]) for win in report["win_rates"]]
-    assert pairs == [(s, "base") for s in ("sft", "dpo", "ppo", "lora")] + [
-        (s, "sft") for s in ("dpo", "ppo", "lora")
-    ]
-    assert report["stages"][2]["win_rate_vs_sft"] == report["win_rates"][4]["rate"]
+    tuned_on = ("grpo", "dpo", "ppo", "lora")
+    assert pairs == [(s, "base") for s in ("sft", *tuned_on)] + [(s, "sft") for s in tuned_on]
+    assert report["stages"][3]["win_rate_vs_sft"] == report["win_rates"][6]["rate"]
 
 
 def test_a_reward_model_does_not_write(tuned):
-    told = "the stage reward has no model that writes; choose one of base, sft, dpo, ppo, lora"
+    told = "the stage reward has no model that writes; choose one of base, sft, grpo, dpo, ppo, lora"
     assert told in refused("chat", "reward", "--out", tuned, "-p", "Hi")
     folder = next(a.folder for a in find_artifacts(tuned) if a.stage == "reward")
     assert "scores and does not write" in refused("chat", folder, "-p", "Hi")
@@ -604,7 +627,7 @@ def test_own_preferences(tuned, tmp_path):
 def test_eval_refuses_what_is_not_there(tmp_path):
     assert "no base has been trained in" in refused("eval", "--out", tmp_path)
     assert (
-        "neither a stage (tokenizer, base, sft, preferences, dpo, reward, ppo, lora) nor a folder"
+        "neither a stage (tokenizer, base, sft, grpo, preferences, dpo, reward, ppo, lora) nor a folder"
         in refused("eval", "nothing")
     )
 

@@ -45,7 +45,7 @@ def test_parameters_are_those_of_the_model(changes):
 def test_every_stage_has_its_tokens_and_operations():
     for preset in PRESETS.values():
         tokens, flops = stage_tokens(preset), stage_flops(preset)
-        assert tokens.keys() == flops.keys() == {"base", "sft", "dpo", "reward", "ppo", "lora"}
+        assert tokens.keys() == flops.keys() == {"base", "sft", "grpo", "dpo", "reward", "ppo", "lora"}
         assert flops["base"] == pytest.approx(3 * tokens["base"] * token_flops(preset.base.model))
     assert MACHINES["H100"].hours(989e12 * 0.35 * 3600) == pytest.approx(1.0)
     assert MACHINES["H100"].hours(0.0, 67e12 * 0.35 * 3600) == pytest.approx(1.0)
@@ -62,9 +62,8 @@ def test_the_page_tells_these_costs():
         preset = PRESETS[name]
         flops = stage_flops(preset)
         later = sum(flops.values()) - flops["base"]
-        hours = [
-            _time(one.hours(sum(flops.values()) - flops["ppo"], flops["ppo"])) for one in MACHINES.values()
-        ]
+        fp32 = flops["ppo"] + flops["grpo"]
+        hours = [_time(one.hours(sum(flops.values()) - fp32, fp32)) for one in MACHINES.values()]
         assert rows[name] == [
             f"{n_parameters(preset.base.model) / 1e6:.3g} M",
             f"{_large(stage_tokens(preset)['base'] / 1e6, 3)} M",

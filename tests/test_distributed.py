@@ -56,6 +56,44 @@ SCRIPT = f"""
 """
 
 
+GRPO = """
+    import sys
+    from pathlib import Path
+    import torch
+    from minillm.data.tasks import Tasks
+    from minillm.model.gpt import GPT, GPTConfig
+    from minillm.stages import on_policy
+    from minillm.stages.grpo import GRPOConfig, train_by_check
+    from minillm.text.tokenizer import Tokenizer
+    from minillm.train import choose_runtime, runtime
+    from minillm.train.options import RunOptions
+
+    how, place, n = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    if how == "bypassed":
+        on_policy.synchronise_gradients = lambda model, world_size: None
+    tokenizer = Tokenizer([])
+    model = GPT(GPTConfig(tokenizer.vocab_size, context_length=160, n_layer=1, n_head=2, d_model=16, d_ff=20), 0)
+    with torch.no_grad():  # so that answers end, and differ
+        for weight in model.parameters():
+            weight += 0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    # Minibatches of 7, 7 and 7 answers, in pieces of 3: the processes get unequal shares.
+    config = GRPOConfig(iterations=2, prompts=7, answers=3, minibatches=3, max_new_tokens=9, rows=3)
+    machine = choose_runtime("cpu", "fp32", threads=1, compile=False)
+    policy, figures = train_by_check(
+        config,
+        model,
+        tokenizer,
+        lambda number: Tasks("train", ["world"]).task(1, number),
+        RunOptions(runtime=machine, progress=False),
+        check=lambda task, answer: float(len(answer) % 3),
+    )
+    assert figures["train_mixed_groups"] > 0.3 and figures["train_reward"] > 0.05, figures
+    if machine.is_main:
+        policy.save_pretrained(place / f"{how}-{n}")
+    runtime.leave_processes()
+"""
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> Path:
     """The root of the stages that one process has trained; beside it lie the data."""
@@ -113,6 +151,18 @@ def test_two_processes_equal_one_in_every_stage(torchrun, alone, tmp_path):
 def test_without_synchronisation_they_would_not(torchrun, alone, tmp_path):
     differences = by_two(torchrun, alone, tmp_path, "bypassed")
     assert min(differences.values()) > 1e-4, differences
+
+
+def test_two_processes_equal_one_in_grpo(torchrun, tmp_path):
+    """Which takes tasks with a checker, and not the data of one's own that the other stages are given here."""
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(GRPO), encoding="utf-8")
+    models = {}
+    for how, n in (("synchronised", 1), ("synchronised", 2), ("bypassed", 2)):
+        torchrun(n, script, how, tmp_path, n)
+        models[how, n] = load_file(tmp_path / f"{how}-{n}" / "model.safetensors")
+    assert difference(models["synchronised", 1], models["synchronised", 2]) < 1e-5
+    assert difference(models["synchronised", 1], models["bypassed", 2]) > 1e-4
 
 
 def test_the_pages_program_for_a_sharded_model_trains_the_same_with_two_processes(torchrun, tmp_path):

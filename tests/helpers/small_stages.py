@@ -27,6 +27,7 @@ from minillm.model.inspect import attention_weights, hidden_states, trace, witho
 from minillm.model.lora import LoRAConfig, apply_lora, lora_state_dict
 from minillm.model.sampling import generate
 from minillm.stages.dpo import DPOConfig, comparison_log_probs, train_dpo
+from minillm.stages.grpo import GRPOConfig, train_by_check
 from minillm.stages.lora import DomainConfig, adapt
 from minillm.stages.ppo import PPOConfig, train_policy
 from minillm.stages.pretrain import PretrainConfig, pretrain, validation_figures
@@ -142,6 +143,23 @@ def ppo(options: RunOptions) -> dict[str, float]:
     return {name: figures[f"train_{name}"] for name in ("reward", "kl", "entropy", "length")}
 
 
+def grpo(options: RunOptions) -> dict[str, float]:
+    """Two iterations of GRPO with a leash; a checker that finds about half of the answers right."""
+    config = GRPOConfig(
+        iterations=2, prompts=3, answers=4, minibatches=2, max_new_tokens=12, rows=5, checkpoint_every=1
+    )
+    _, figures = train_by_check(
+        config,
+        make_gpt(),
+        tokenizer(),
+        lambda number: Tasks("train", ["world"]).task(1, number),
+        options,
+        check=lambda task, answer: float(len(answer) % 2),
+    )
+    assert figures["first_ratio_error"] < 1e-3
+    return {name: figures[f"train_{name}"] for name in ("reward", "kl", "entropy", "length")}
+
+
 def lora(options: RunOptions) -> dict[str, float]:
     """An adapter with dropout, whose random numbers are the device's own: only what comes before them is told."""
     training = SFTConfig(_fit(optimizer="adamw"), rows=4, pretraining_share=0.0, corpus_documents=5)
@@ -153,7 +171,7 @@ def lora(options: RunOptions) -> dict[str, float]:
 
 
 STAGES: dict[str, Callable[[RunOptions], dict[str, float]]] = {
-    stage.__name__: stage for stage in (base, sft, reward, dpo, ppo, lora)
+    stage.__name__: stage for stage in (base, sft, reward, grpo, dpo, ppo, lora)
 }
 
 

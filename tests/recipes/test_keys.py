@@ -39,9 +39,10 @@ PATIENT = replace(  # stops early in every stage that can
 
 # What each field of a preset may change, written down apart from the recipes.
 AFTER = {  # a stage, and all that start from it
-    "tokenizer": {"tokenizer", "base", "sft", "preferences", "dpo", "reward", "ppo", "lora"},
-    "base": {"base", "sft", "preferences", "dpo", "reward", "ppo", "lora"},
-    "sft": {"sft", "preferences", "dpo", "reward", "ppo", "lora"},
+    "tokenizer": {"tokenizer", "base", "sft", "grpo", "preferences", "dpo", "reward", "ppo", "lora"},
+    "base": {"base", "sft", "grpo", "preferences", "dpo", "reward", "ppo", "lora"},
+    "sft": {"sft", "grpo", "preferences", "dpo", "reward", "ppo", "lora"},
+    "grpo": {"grpo"},
     "preferences": {"preferences", "dpo", "reward", "ppo"},
     "dpo": {"dpo"},
     "reward": {"reward", "ppo"},
@@ -53,6 +54,7 @@ FIRST = {  # the first stage that a field concerns
     "base": "base",
     "conversations": "sft",
     "sft": "sft",
+    "grpo": "grpo",
     "preferences": "preferences",
     "reward": "reward",
     "dpo": "dpo",
@@ -69,7 +71,7 @@ EXAMINED = {  # figures that a setting changes where it changes no weights
     "preferences.n_validation": {"preferences", "dpo", "reward"},
     "sft.corpus_documents": {"sft"},
     "lora.training.corpus_documents": {"lora"},
-    "test_tasks": {"base", "sft", "dpo", "ppo", "lora"},
+    "test_tasks": {"base", "sft", "grpo", "dpo", "ppo", "lora"},
 }
 
 

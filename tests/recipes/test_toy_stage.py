@@ -215,6 +215,6 @@ def test_what_does_not_write_is_not_offered_for_chat(
     result = CliRunner().invoke(app, ["chat", "noisy", f"--out={runs}", "-p", "Hello!"])
     assert (
         result.exit_code == 2
-        and "the stage noisy has no model that writes; choose one of base, sft, dpo, ppo, lora"
+        and "the stage noisy has no model that writes; choose one of base, sft, grpo, dpo, ppo, lora"
         in result.stderr
     )

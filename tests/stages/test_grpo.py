@@ -88,7 +88,9 @@ def test_a_scale_and_a_shift_of_the_rewards_change_nothing_when_scaled():
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1), (2, 3, 4), ()])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"the rewards have the shape .*; give \(prompts, answers\) with 2 answers or"):
+    with pytest.raises(
+        ValueError, match=r"the rewards have the shape .*; give \(prompts, answers\) with 2 answers or"
+    ):
         group_advantages(torch.zeros(shape))
 
 
@@ -142,7 +144,9 @@ def test_the_loss_and_its_gradient_are_those_of_the_plain_formula(seed, leash):
 def test_the_two_bounds_by_hand(ratio, advantage, objective, gradient):
     old = torch.tensor([[-1.25]], dtype=torch.float64)
     log_probs = (old + math.log(ratio)).requires_grad_()
-    loss = grpo_loss(log_probs, old, None, torch.full_like(old, advantage), torch.ones(1, 1).bool(), CLIP, 9.0)
+    loss = grpo_loss(
+        log_probs, old, None, torch.full_like(old, advantage), torch.ones(1, 1).bool(), CLIP, 9.0
+    )
     loss.backward()
     assert -loss.item() == pytest.approx(objective) and -log_probs.grad.item() == pytest.approx(gradient)
 
@@ -185,7 +189,14 @@ TOKENIZER = Tokenizer([])  # of bytes
 END_ID = TOKENIZER.special_tokens[END]
 LIKED = ord("a")
 SHAPE = GPTConfig(
-    TOKENIZER.vocab_size, context_length=32, n_layer=1, n_head=2, n_kv_head=1, d_model=12, d_ff=20, tie_embeddings=False
+    TOKENIZER.vocab_size,
+    context_length=32,
+    n_layer=1,
+    n_head=2,
+    n_kv_head=1,
+    d_model=12,
+    d_ff=20,
+    tie_embeddings=False,
 )
 CONFIG = GRPOConfig(
     iterations=4,
@@ -194,7 +205,7 @@ CONFIG = GRPOConfig(
     epochs=2,
     minibatches=2,
     learning_rate=3e-3,
-    max_new_tokens=7,
+    max_new_tokens=12,
     kl_coef=0.05,
     rows=4,
     evaluate_every=3,
@@ -217,8 +228,9 @@ def task(number):
     return Task("arithmetic", (("user", "bcdefgh"[: 1 + number % 5]),), "a", ("a",))
 
 
-def has_a(asked, answer):
-    return asked.keys[0] in answer
+def is_even(asked, answer):
+    """About every second answer is right."""
+    return sum(map(ord, answer)) % 2 == 0
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +240,7 @@ def runtime():
 
 @pytest.fixture
 def make_run(runtime):
-    def make(check=has_a, tasks=task, folder=None, seed=0, look=None, **changes):
+    def make(check=is_even, tasks=task, folder=None, seed=0, look=None, **changes):
         options = RunOptions(folder=folder, seed=seed, runtime=runtime)
         return GRPORun(replace(CONFIG, **changes), make_policy(), TOKENIZER, tasks, options, check, look)
 
@@ -272,9 +284,9 @@ class NumpyGRPO:
         told = []
         for row, start, mark, group in zip(rows, starts, marks, groups, strict=True):
             others = [other for other, number in zip(marks, groups, strict=True) if number == group]
-            advantage = mark - np.mean(others)
+            advantage = mark - np.mean(others) if np.ptp(others) else 0.0
             if self.config.scale:
-                advantage = advantage / (np.std(others) + 1e-6) if np.std(others) else 0.0
+                advantage /= np.std(others) + 1e-6
             steps = [(row[t], row[t + 1]) for t in range(start - 1, len(row) - 1)]
             told.append([(s, a, self.log_probs(self.table, s)[a], advantage) for s, a in steps])
         return told
@@ -324,10 +336,11 @@ def test_two_iterations_are_those_of_a_second_implementation(monkeypatch, runtim
     table = random.normal(size=(vocab, vocab))
     lengths, starts = [4, 5, 5, 7, 8, 9, 9, 11, 12], [2, 1, 3, 3, 2, 5, 1, 4, 3]
     order = [4, 0, 8, 2, 6, 1, 3, 7, 5]  # the number of each row's answer: three to each of three tasks
-    right = [0, 0, 1, 1, 1, 0, 1, 1, 1]  # of each row
+    # Of each row. With 0 and 1 a gradient can cancel, and AdamW makes a whole step of what rounding leaves of it.
+    right = [0.1, 0.0, 0.7, 1.3, 0.7, 0.4, 1.1, 0.7, 0.5]
     groups = [number // 3 for number in order]
     marks_of = [{r for r, g in zip(right, groups, strict=True) if g == group} for group in range(3)]
-    assert marks_of == [{0, 1}, {0, 1}, {1}], "the last group has nothing to learn"
+    assert list(map(len, marks_of)) == [3, 3, 1], "the last group has nothing to learn"
     rows = [random.integers(0, vocab, size=length).tolist() for length in lengths]
     columns, width = torch.arange(max(lengths))[None], max(lengths)
     mask = columns < torch.tensor(lengths)[:, None]
@@ -359,8 +372,8 @@ def test_two_iterations_are_those_of_a_second_implementation(monkeypatch, runtim
         run.iteration += 1
     assert all(fraction > 0.02 for fraction, _ in clipped) and any(cut for _, cut in clipped)
     assert np.abs(second.table - table).max() > 0.2
-    # 16 steps in float32 against float64.
-    np.testing.assert_allclose(run.policy.head_weight.detach().numpy(), second.table, atol=1e-5)
+    # 16 steps of up to 0.05 in float32 against float64: where a gradient is small, AdamW makes its rounding larger.
+    np.testing.assert_allclose(run.policy.head_weight.detach().numpy(), second.table, atol=1e-4)
     np.testing.assert_array_equal(run.reference.head_weight.detach().numpy(), table.astype(np.float32))
 
 
@@ -377,7 +390,7 @@ def test_answers_are_compared_with_those_to_the_same_task(make_run):
     of_task = {}
     for row, number in enumerate(rollouts.order.tolist()):
         assert f"{tasks[number // 3].question}" in asked[row]
-        mark = float("a" in texts[row]) * bool(rollouts.ended[row])
+        mark = float(is_even(task(0), texts[row])) * bool(rollouts.ended[row])
         assert told.scores[row] == mark
         of_task.setdefault(number // 3, []).append((row, mark))
     assert all(len(group) == 3 for group in of_task.values())
@@ -428,7 +441,9 @@ def test_without_a_leash_only_groups_that_differ_are_learned_from(make_run):
     assert make_run().rows_to_learn_from(told).tolist() == list(range(15))
 
 
-@pytest.mark.parametrize("changes", [{}, {"rows": 100, "minibatches": 1}, {"temperature": 0.7}, {"kl_coef": 0}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"rows": 100, "minibatches": 1}, {"temperature": 0.7}, {"kl_coef": 0}]
+)
 def test_the_ratio_is_1_on_the_first_minibatch_of_every_iteration(make_run, changes):
     run = make_run(learning_rate=3e-2, **changes)
     for _ in range(3):
@@ -486,7 +501,9 @@ def test_the_leash_holds(runtime):
     for kl_coef in (0.01, 30.0):
         config = replace(CONFIG, iterations=8, learning_rate=2e-2, kl_coef=kl_coef, rows=15)
         options = RunOptions(runtime=runtime, progress=False)
-        distances.append(train_by_check(config, make_policy(), TOKENIZER, task, options, check=has_a)[1]["train_kl"])
+        distances.append(
+            train_by_check(config, make_policy(), TOKENIZER, task, options, check=is_even)[1]["train_kl"]
+        )
     assert distances[0] > 2 * abs(distances[1]), distances
 
 
@@ -542,7 +559,7 @@ def lines(folder, name="metrics.jsonl"):
 def stage(folder, runtime, tasks=task, evaluate=None, seed=0, **changes):
     options = RunOptions(folder=folder, seed=seed, runtime=runtime, progress=False)
     policy, figures = train_by_check(
-        replace(CONFIG, **changes), make_policy(), TOKENIZER, tasks, options, check=has_a, evaluate=evaluate
+        replace(CONFIG, **changes), make_policy(), TOKENIZER, tasks, options, check=is_even, evaluate=evaluate
     )
     return figures, policy
 
@@ -620,7 +637,11 @@ ABOVE_0 = "learning_rate clip_high max_grad_norm temperature".split()
 WRONG = [
     *((name, wrong, "a whole number of at least 1") for name in WHOLE for wrong in (0, 2.0, True)),
     *(("answers", wrong, "a whole number of at least 2") for wrong in (1, 8.0, None)),
-    *((name, wrong, "a finite number above 0") for name in ABOVE_0 for wrong in (0, "1", None, math.nan, math.inf)),
+    *(
+        (name, wrong, "a finite number above 0")
+        for name in ABOVE_0
+        for wrong in (0, "1", None, math.nan, math.inf)
+    ),
     ("max_step_kl", -0.1, "a finite number above 0, or None"),
     *(("clip_low", wrong, "a number above 0 and below 1") for wrong in (0, 1, -0.2)),
     *(("final_share", wrong, "a number from 0 to 1") for wrong in (-0.1, 1.1)),
@@ -641,5 +662,7 @@ def test_every_setting_is_checked():
 
 
 def test_more_minibatches_than_answers_are_refused():
-    with pytest.raises(ValueError, match="minibatches is 7, and there are 2 prompts x 3 answers; use at least an an"):
+    with pytest.raises(
+        ValueError, match="minibatches is 7, and there are 2 prompts x 3 answers; use at least an an"
+    ):
         GRPOConfig(prompts=2, answers=3, minibatches=7)

@@ -1,0 +1,197 @@
+"""Make the recordings of rewards that a program checks: steps that appear, nothing to reinforce, a checker too lax.
+
+python tools/record_grpo.py [FOLDER OF RUNS] [SEED ...]
+
+Trains the assistant where it is missing, then one to two minutes a run on one core, and writes
+minillm/recordings/grpo.json. A run that is recorded already, with the same settings, is not repeated.
+
+Each seed has an assistant of its own, which is first taught to answer sums of two steps mostly without steps: "taught".
+
+- steps appear: from "taught", GRPO on sums of two steps.
+- without scale: the same, the advantages not divided by the spread of their group (Dr. GRPO).
+- too lax: the same, with a checker that finds an answer right if the result stands anywhere in it.
+- nothing to reinforce: from the assistant, GRPO on sums of three and four steps, which it never saw.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from common import machine, versions  # noqa: E402
+from record import lines, rounded  # noqa: E402
+
+from minillm.course import Course  # noqa: E402
+from minillm.data.answers import answer_prompts  # noqa: E402
+from minillm.data.judge import verify  # noqa: E402
+from minillm.data.step_sums import StepSumConversations, StepSums, says_result, shows_steps, steps_share  # noqa: E402
+from minillm.data.task_types import Task  # noqa: E402
+from minillm.data.tasks import GRPO_SEED, GRPO_TEST_SEED  # noqa: E402
+from minillm.evaluate import evaluate_tasks, guess_chance, pass_at_k  # noqa: E402
+from minillm.files import write_atomic  # noqa: E402
+from minillm.model.gpt import GPT  # noqa: E402
+from minillm.stages.grpo import GRPOConfig, GRPORun  # noqa: E402
+from minillm.stages.on_policy import carry_out  # noqa: E402
+from minillm.stages.sft import SFTConfig, fine_tune  # noqa: E402
+from minillm.text.tokenizer import Tokenizer  # noqa: E402
+from minillm.train.config import FitConfig  # noqa: E402
+from minillm.train.options import RunOptions  # noqa: E402
+
+PATH = ROOT / "minillm" / "recordings" / "grpo.json"
+SEEDS = (0, 1, 2)
+TEACHING = SFTConfig(
+    FitConfig(150, "adamw", learning_rate=5e-4, warmup_share=0.1), rows=8, pretraining_share=0.0
+)
+BARE_SUMS = StepSumConversations(n_train=5_000, n_steps=2, steps_share=0.15)
+STEPS = GRPOConfig(
+    iterations=40,
+    prompts=16,
+    answers=8,
+    learning_rate=3e-4,
+    kl_coef=0.0,
+    max_new_tokens=50,
+    evaluate_every=10,
+)
+# name: settings, steps of the sums, whether the model is taught first, checker
+RUNS: dict[str, tuple[GRPOConfig, tuple[int, ...], bool, Callable[[Task, str], float]]] = {
+    "steps appear": (STEPS, (2,), True, verify),
+    "without scale": (replace(STEPS, scale=False), (2,), True, verify),
+    "too lax": (replace(STEPS, iterations=80), (2,), True, says_result),
+    "nothing to reinforce": (replace(STEPS, iterations=60, learning_rate=2e-4), (3, 4), False, verify),
+}
+WATCHED, EXAMINED, SAMPLES = (
+    60,
+    50,
+    64,
+)  # sums watched in training; sums examined before and after, answers to each
+KNOWN_TASKS = 40  # of each family of the course, to see what else is lost
+SHOWN = 5  # answers that are kept
+
+
+def answered(model: GPT, tokenizer: Tokenizer, tasks: list[Task], temperature: float) -> dict[str, Any]:
+    """Shares of the answers to some sums: right, right by the lax checker, with steps; and their length (tokens)."""
+    answers = answer_prompts(model, tokenizer, [task.prompt for task in tasks], 80, temperature)
+    pairs = [(task, answer.text) for task, answer in zip(tasks, answers, strict=True)]
+    return {
+        "right": sum(verify(*pair) for pair in pairs) / len(pairs),
+        "right_by_lax_checker": sum(says_result(*pair) for pair in pairs) / len(pairs),
+        "steps_share": sum(shows_steps(text) for _, text in pairs) / len(pairs),
+        "tokens": sum(len(answer.ids) for answer in answers) / len(answers),
+        "shown": [[task.question, text] for task, text in pairs[:SHOWN]],
+    }
+
+
+def examined(model: GPT, tokenizer: Tokenizer, n_steps: int) -> dict[str, Any]:
+    """Held-out sums of so many steps: greedy, sampled, pass@k beside chance."""
+    tasks = list(StepSums("test", n_steps).tasks(EXAMINED, GRPO_TEST_SEED))
+    repeated = [task for task in tasks for _ in range(SAMPLES)]
+    answers = answer_prompts(model, tokenizer, [task.prompt for task in repeated], 80, temperature=1.0)
+    marks = [verify(task, answer.text) for task, answer in zip(repeated, answers, strict=True)]
+    counts = [sum(marks[first : first + SAMPLES]) for first in range(0, len(marks), SAMPLES)]
+    found: dict[str, Any] = {"greedy": answered(model, tokenizer, tasks, 0.0)}
+    found["sampled_steps_share"] = sum(shows_steps(answer.text) for answer in answers) / len(answers)
+    found["sampled_tokens"] = sum(len(answer.ids) for answer in answers) / len(answers)
+    for k in (1, 8, SAMPLES):
+        found[f"pass_at_{k}"] = sum(pass_at_k(SAMPLES, count, k) for count in counts) / len(counts)
+        found[f"chance_{k}"] = guess_chance(tasks, k)
+    return found
+
+
+def examination(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Sums of one to four steps, and what is known of everything else."""
+    known = evaluate_tasks(model, tokenizer, KNOWN_TASKS)
+    sums = {f"{n} steps": examined(model, tokenizer, n) for n in (1, 2, 3, 4)}
+    return sums | {"task_accuracy": known.task_accuracy, "accuracy": known.accuracy}
+
+
+def alternating(n_steps: tuple[int, ...]) -> Callable[[int], Task]:
+    """Sums for training, by turns of so many steps."""
+    sums = [StepSums("train", n) for n in n_steps]
+    return lambda number: sums[number % len(sums)].task(GRPO_SEED, number)
+
+
+def run(course: Course, name: str, models: dict[str, GPT]) -> dict[str, Any]:
+    """One run: trained, watched, examined before and after."""
+    config, n_steps, taught, check = RUNS[name]
+    tokenizer = course.stage("sft").tokenizer
+    start = copy.deepcopy(models["taught" if taught else "sft"])
+    watched = [
+        task for n in n_steps for task in StepSums("test", n).tasks(WATCHED // len(n_steps), GRPO_TEST_SEED)
+    ]
+
+    def watch(policy: GPT) -> dict[str, Any]:
+        greedy, sampled = (answered(policy, tokenizer, watched, temperature) for temperature in (0.0, 1.0))
+        return {"held_out_greedy": greedy, "held_out_sampled": sampled}
+
+    def look(tasks: Any, answers: Any) -> dict[str, float]:
+        strict = sum(verify(task, answer) for task, answer in zip(tasks, answers, strict=True)) / len(tasks)
+        return steps_share(tasks, answers) | {"right_by_strict_checker": strict}
+
+    options = RunOptions(seed=course.preset.seed, runtime=course.runtime, progress=False)
+    training = GRPORun(config, start, tokenizer, alternating(n_steps), options, check, look)
+    policy, figures = carry_out(training, watch, lambda numbers: f"right {numbers['reward']:.0%}")
+    return {
+        "before": examination(start, tokenizer),
+        "after": examination(policy, tokenizer),
+        "figures": figures,
+        "metrics": training.log.lines,
+    }
+
+
+def assistants(course: Course) -> dict[str, GPT]:
+    """The assistant of a seed, and a copy of it that has been taught to answer sums mostly without steps."""
+    sft = course.stage("sft")
+    taught = copy.deepcopy(sft.language_model)
+    options = RunOptions(seed=course.preset.seed, runtime=course.runtime, progress=False)
+    fine_tune(TEACHING, taught, sft.tokenizer, BARE_SUMS, course.preset.corpus, options)
+    return {"sft": sft.language_model, "taught": taught.eval()}
+
+
+def main() -> None:
+    """Train what is missing, write after every run."""
+    root = sys.argv[1] if len(sys.argv) > 1 else None
+    seeds = [int(seed) for seed in sys.argv[2:]] or SEEDS
+    runs: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))["runs"] if PATH.is_file() else {}
+    for seed in seeds:
+        course = Course("cpu", root, seed=seed)
+        models: dict[str, GPT] = {}
+        for name, (config, n_steps, taught, check) in RUNS.items():
+            changes = {
+                "seed": seed,
+                "sft": course.key("sft"),
+                "grpo": asdict(config),
+                "n_steps": list(n_steps),
+                "taught": asdict(TEACHING) | asdict(BARE_SUMS) if taught else None,
+                "check": check.__name__,
+            }
+            key, changes = f"{name}, seed {seed}", json.loads(json.dumps(changes))
+            if runs.get(key, {}).get("changes") == changes:
+                continue
+            print(key, file=sys.stderr)
+            models = models or assistants(course)
+            runs[key] = {"changes": changes} | rounded(run(course, name, models))
+            write(runs)
+
+
+def write(runs: dict[str, Any]) -> None:
+    """The runs in the order of `RUNS`."""
+    order = [f"{name}, seed {seed}" for name in RUNS for seed in SEEDS]
+    content = {
+        "command": "make recordings",
+        "machine": machine(),
+        "versions": versions("minillm-course", "torch"),
+        "runs": {key: runs[key] for key in order if key in runs},
+    }
+    write_atomic(PATH, lines(content))
+
+
+if __name__ == "__main__":
+    main()
