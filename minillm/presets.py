@@ -164,7 +164,7 @@ PRESETS: dict[str, Preset] = {
             dpo=DPOConfig(
                 _adamw(steps=300, learning_rate=3e-5, validate_every=60, micro_batch_rows=4), prompts=16
             ),
-            grpo=GRPOConfig(iterations=80, prompts=32, answers=16, learning_rate=5e-5, rows=64),
+            grpo=GRPOConfig(learning_rate=5e-5, max_new_tokens=100, rows=64),
         ),
         Preset(  # one modern GPU: 124 M parameters
             name="gpu",
@@ -192,7 +192,7 @@ PRESETS: dict[str, Preset] = {
             dpo=DPOConfig(
                 _adamw(steps=400, learning_rate=5e-6, validate_every=80, micro_batch_rows=4), prompts=16
             ),
-            grpo=GRPOConfig(iterations=100, prompts=32, answers=16, learning_rate=1e-5, rows=32),
+            grpo=GRPOConfig(iterations=60, prompts=32, learning_rate=1e-5, max_new_tokens=100),
         ),
     )
 }
