@@ -40,7 +40,8 @@ _STEP = re.compile(
 class StepSums:
     """An endless supply of bare sums of so many steps; the reference answer works them out.
 
-    Three quarters of all sums are for training, the rest for the test, by the rule that divides the assistant's.
+    Three quarters of all sums are for training, the rest for the test, by the rule that divides the assistant's. By
+    this rule test sums of one or two steps come to even numbers only: a blind guess is right more often there.
 
     >>> task = StepSums("test", 3).task(seed=2, index=0)
     >>> print(task.question, *task.answer.split(". "), sep="\\n")

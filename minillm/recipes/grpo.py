@@ -43,7 +43,7 @@ def train(job: Job[GRPOConfig]) -> Trained:
         sft.tokenizer,
         lambda number: tasks.task(GRPO_SEED, number),
         job,
-        look=lambda asked, answers: steps_share(asked, answers),
+        look=steps_share,
         evaluate=_watch(job),
     )
     return Trained(tokenizer=sft.tokenizer, model=policy, figures=figures)
@@ -105,11 +105,11 @@ def test(job: Job[GRPOConfig], trained: Trained) -> Figures:
     """The policy on all held-out tasks; on those that can be checked also sampled, beside the assistant and chance."""
     device, tokenizer, policy = job.runtime.device, trained.tokenizer, trained.language_model
     reference = job.parents["sft"].language_model.to(device)
-    figures: Figures = evaluate_tasks(policy, tokenizer, job.test_tasks).figures()
     families = _families(_checked(job.sources))
     tasks = fitting_tasks(held_out_tasks(job.test_tasks, families), policy, tokenizer)
     if not tasks:
         return {}
+    figures: Figures = evaluate_tasks(policy, tokenizer, job.test_tasks).figures()
     report, before = (evaluate_policy(model, reference, tokenizer, tasks) for model in (policy, reference))
     few = tasks[::_SAMPLED_EVERY]
     return {

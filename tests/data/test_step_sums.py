@@ -52,7 +52,11 @@ def test_sums_are_right_and_within_those_of_the_corpus(split, n_steps):
         assert verify(task, task.answer) and verify(task, f"The answer is {task.keys[0]}.")
         assert not verify(task, "The answer is zero.")
         results.update(task.keys)
-    assert len(results) > 10
+    held_out = split == "test" and n_steps <= 2
+    assert len(results) > (7 if held_out else 10)
+    assert not held_out or all(NUMBERS.index(result) % 2 == 0 for result in results), (
+        "say it in the docstring"
+    )
 
 
 def test_the_splits_share_no_sum_with_each_other_nor_with_the_other_split_of_the_assistant():
