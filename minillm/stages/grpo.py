@@ -60,9 +60,7 @@ class GRPOConfig(OnPolicyConfig):
     scale: bool = True  # whether the advantages of a group are divided by its spread
     clip_low: float = 0.2  # how far the ratio of probabilities may fall below 1 before that stops paying
     clip_high: float = 0.2  # how far it may rise above 1
-    kl_coef: float = (
-        0.01  # loss that a nat a token of distance to the reference costs; 0: no leash, no reference
-    )
+    kl_coef: float = 0.0  # loss for a nat a token of distance to the reference; 0: no leash
     max_step_kl: float | None = None  # nats a token from the sampling policy at which updates end
     max_grad_norm: float = 1.0  # a longer gradient is cut to it
     temperature: float = 1.0  # of the answers

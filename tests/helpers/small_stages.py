@@ -146,7 +146,14 @@ def ppo(options: RunOptions) -> dict[str, float]:
 def grpo(options: RunOptions) -> dict[str, float]:
     """Two iterations of GRPO with a leash; a checker that finds about half of the answers right."""
     config = GRPOConfig(
-        iterations=2, prompts=3, answers=4, minibatches=2, max_new_tokens=12, rows=5, checkpoint_every=1
+        iterations=2,
+        prompts=3,
+        answers=4,
+        minibatches=2,
+        kl_coef=0.01,
+        max_new_tokens=12,
+        rows=5,
+        checkpoint_every=1,
     )
     _, figures = train_by_check(
         config,
