@@ -229,8 +229,8 @@ def task(number):
 
 
 def is_even(asked, answer):
-    """About every second answer is right."""
-    return sum(map(ord, answer)) % 2 == 0
+    """About every second answer is right, and which one depends on the task."""
+    return sum(map(ord, answer + asked.question)) % 2 == 0
 
 
 @pytest.fixture(scope="module")
@@ -390,7 +390,7 @@ def test_answers_are_compared_with_those_to_the_same_task(make_run):
     of_task = {}
     for row, number in enumerate(rollouts.order.tolist()):
         assert f"{tasks[number // 3].question}" in asked[row]
-        mark = float(is_even(task(0), texts[row])) * bool(rollouts.ended[row])
+        mark = float(is_even(tasks[number // 3], texts[row])) * bool(rollouts.ended[row])
         assert told.scores[row] == mark
         of_task.setdefault(number // 3, []).append((row, mark))
     assert all(len(group) == 3 for group in of_task.values())
