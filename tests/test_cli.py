@@ -230,7 +230,7 @@ def test_run_leaves_the_group_of_processes_after_the_last_stage(runs, text, monk
         (["run", "--corpus=missing.txt"], "corpus 'missing.txt' is not there; give a file, a folder"),
         (
             ["chat", "rocket"],
-            "'rocket' is neither a stage (tokenizer, base, sft, grpo, preferences, dpo, reward, ppo, lora) nor a folder",
+            "'rocket' is neither a stage (tokenizer, base, sft, grpo, preferences, dpo, reward, ppo, lora) nor a",
         ),
         (["chat"], "no model has been trained"),
         (

@@ -14,8 +14,8 @@ from typing import Any
 
 from minillm import checks
 from minillm.data.conversations import Conversations
+from minillm.data.families.drawing import sum_split
 from minillm.data.grammar import RandomDraws
-from minillm.data.questions import TEST_EVERY
 from minillm.data.source import Split
 from minillm.data.task_types import Task, TaskSplit
 from minillm.data.village import NUMBERS
@@ -40,8 +40,7 @@ _STEP = re.compile(
 class StepSums:
     """An endless supply of bare sums of so many steps; the reference answer works them out.
 
-    Three quarters of all sums are for training, the rest for the test, by the rule that divides the assistant's. By
-    this rule test sums of one or two steps come to even numbers only: a blind guess is right more often there.
+    Three quarters of all sums are for training, the rest for the test, by the rule that divides the assistant's.
 
     >>> task = StepSums("test", 3).task(seed=2, index=0)
     >>> print(task.question, *task.answer.split(". "), sep="\\n")
@@ -85,8 +84,7 @@ class StepSums:
             for _ in range(self.n_steps):
                 steps.append(_step(draws, steps[-1][-1] if steps else first))
             numbers = [first, *(step[2] for step in steps)]
-            in_test = sum(factor * n for factor, n in zip((1, 3, 7), numbers, strict=False)) % TEST_EVERY == 0
-            if in_test == (self.split == "test"):
+            if sum_split(numbers) == self.split:
                 return steps
 
 

@@ -143,14 +143,14 @@ def _look_back(
     key[chosen], key[width // 2 + chosen] = angle.cos(), angle.sin()
     # A vector of the residual stream is half `shared`: after RMSNorm its product with it is d_model / sqrt(2).
     seen = len(shared) / math.sqrt(2)
-    for vector, gain, rows in (
-        (query, _SHARPNESS, _query_rows(attention, head)),
-        (key, 1.0, _key_rows(attention, head)),
+    for projection, vector, gain, places in (
+        (attention.q_proj, query, _SHARPNESS, _query_heads(attention, head)),
+        (attention.k_proj, key, 1.0, [_place(attention, head)]),
     ):
         length = gain * math.sqrt(width)  # what QK-norm with this gain makes of it as well
         wanted = torch.outer(vector / vector.norm() * length / seen, shared)
-        for weights in rows:
-            weights.copy_(_noisy(wanted, generator))
+        for place in places:
+            projection.weight[place] = _noisy(wanted, generator)
 
 
 def _write_marks(
@@ -165,11 +165,11 @@ def _write_marks(
     read = _orthogonal(attention.v_proj.weight.shape, generator)
     read -= torch.outer(read @ unit, unit)  # what all tokens share is no mark
     write = _orthogonal(attention.v_proj.weight.shape, generator)
-    width = attention.head_width
-    written = write * torch.tensor(shares).repeat_interleave(width)[:, None] / _group(attention)
+    written = write * torch.tensor(shares).repeat_interleave(attention.head_width)[:, None] / _group(attention)
     attention.v_proj.weight.copy_(read)
     attention.o_proj.weight.copy_(_for_query_heads(written, attention).T)
-    return list(read.split(width)), list(write.split(width))
+    places = [_place(attention, head) for head in range(_n_key_heads(attention))]
+    return [read[place] for place in places], [write[place] for place in places]
 
 
 def _compare(
@@ -196,23 +196,18 @@ def _compare(
         token, mark: (head_width, d_model) directions that a head of layer 0 reads and writes.
         passed_on: (key heads x head_width, d_model) directions for what is passed on as it is.
     """
-    width, std = attention.head_width, attention.k_proj.weight.shape[1] ** -0.5
-    same = passed_on[head * width : (head + 1) * width]
-    common = _normal(token.shape, std, generator)
+    place = _place(attention, head)
+    same, common = passed_on[place], _normal(token.shape, token.shape[1] ** -0.5, generator)
     query, key, read, write = {
         "follows": (token, mark, same, same),
         "surroundings": (mark, mark, same, same),
         "mentioned": (mark, token, mark, token),
         "like": (common, common, same, same),
     }[what]
-    group = _group(attention)
-    for weights in _query_rows(attention, head):
-        weights.copy_(_noisy(query, generator))
-    for weights in _key_rows(attention, head):
-        weights.copy_(_noisy(key, generator))
-    attention.v_proj.weight[head * width : (head + 1) * width] = read
-    columns = attention.o_proj.weight.unflatten(1, (-1, width))[:, head * group : (head + 1) * group]
-    columns.copy_((write.T * (_WRITTEN_SHARE / group))[:, None].expand_as(columns))
+    for asking in _query_heads(attention, head):
+        attention.q_proj.weight[asking] = _noisy(query, generator)
+        attention.o_proj.weight[:, asking] = write.T * (_WRITTEN_SHARE / _group(attention))
+    attention.k_proj.weight[place], attention.v_proj.weight[place] = _noisy(key, generator), read
 
 
 def _n_key_heads(attention: Attention) -> int:
@@ -224,15 +219,15 @@ def _group(attention: Attention) -> int:
     return attention.q_proj.weight.shape[0] // attention.k_proj.weight.shape[0]
 
 
-def _query_rows(attention: Attention, head: int) -> tuple[Tensor, ...]:
-    """Views of the rows of the query heads that share a key head."""
+def _query_heads(attention: Attention, head: int) -> list[slice]:
+    """The places of the query heads that share a key head."""
     group = _group(attention)
-    return attention.q_proj.weight.split(attention.head_width)[head * group : (head + 1) * group]
+    return [_place(attention, query) for query in range(head * group, (head + 1) * group)]
 
 
-def _key_rows(attention: Attention, head: int) -> tuple[Tensor, ...]:
-    """A view of the rows of a key head."""
-    return attention.k_proj.weight.split(attention.head_width)[head : head + 1]
+def _place(attention: Attention, head: int) -> slice:
+    """The rows, or columns, of a head."""
+    return slice(head * attention.head_width, (head + 1) * attention.head_width)
 
 
 def _noisy(rows: Tensor, generator: torch.Generator) -> Tensor:

@@ -103,13 +103,14 @@ def shrink_intruders(
     checks.number("scale", scale, at_least=0)
     u, s, v = torch.linalg.svd(after, full_matrices=False)
     new = _intruders(before, u, first, cosine)
-    return after + (scale - 1) * (u[:, new] * s[new]) @ v[new]
+    shrunk: Tensor = after + (scale - 1) * (u[:, new] * s[new]) @ v[new]
+    return shrunk
 
 
 def _intruders(before: Tensor, directions: Tensor, first: int, cosine: float) -> list[int]:
     old = torch.linalg.svd(before, full_matrices=False)[0]
-    likeness = (old.T @ directions[:, :first]).abs().amax(dim=0)
-    return (likeness < cosine).nonzero().flatten().tolist()
+    likeness: list[float] = (old.T @ directions[:, :first]).abs().amax(dim=0).tolist()
+    return [number for number, most in enumerate(likeness) if most < cosine]
 
 
 def _check(before: Tensor, after: Tensor, first: int, cosine: float) -> None:

@@ -82,8 +82,12 @@ def _scored(row: dict) -> list[tuple[int, bool, float]]:
 # -- agreement with the teacher ---------------------------------------------------------------------------------------
 
 
+# Made after the answers were graded; test_visitors.py has answers to visitors of its own.
+LATER = {"visitors", "untold"}
+
+
 def test_graded_answers_cover_all_families():
-    assert {row["family"] for row in GRADED} == set(FAMILIES)
+    assert {row["family"] for row in GRADED} == set(FAMILIES) - LATER
     assert sum(len(row["answers"]) for row in GRADED) >= 80
     assert any(row["messages"][0][0] == "system" for row in GRADED)
     assert any(len(row["messages"]) == 3 for row in GRADED)
@@ -93,7 +97,7 @@ def test_graded_answers_cover_all_families():
 
 def test_answers_graded_anew_are_150_half_of_them_adversarial():
     answers = [answer for row in GRADED_ANEW for answer in row["answers"]]
-    assert {row["family"] for row in GRADED_ANEW} == set(FAMILIES)
+    assert {row["family"] for row in GRADED_ANEW} == set(FAMILIES) - LATER
     sets = Counter(answer["set"] for answer in answers)
     assert sets == {"honest": 75, "adversarial": 75, "afterwards": 42}
     for answer in answers:

@@ -52,11 +52,7 @@ def test_sums_are_right_and_within_those_of_the_corpus(split, n_steps):
         assert verify(task, task.answer) and verify(task, f"The answer is {task.keys[0]}.")
         assert not verify(task, "The answer is zero.")
         results.update(task.keys)
-    held_out = split == "test" and n_steps <= 2
-    assert len(results) > (7 if held_out else 10)
-    assert not held_out or all(NUMBERS.index(result) % 2 == 0 for result in results), (
-        "say it in the docstring"
-    )
+    assert len(results) > 10
 
 
 def test_the_splits_share_no_sum_with_each_other_nor_with_the_other_split_of_the_assistant():
@@ -67,11 +63,12 @@ def test_the_splits_share_no_sum_with_each_other_nor_with_the_other_split_of_the
         }
         assert ours["train"] and ours["test"] and not ours["train"] & ours["test"]
         for split, other in (("train", "test"), ("test", "train")):
-            bare = [
+            bare = [  # in whole words: without digits, and not typed in a hurry
                 numbers_of(task.question)
                 for task in Tasks(split, ["arithmetic"]).tasks(1_500, 3)
-                if not task.question.rstrip("?.").endswith(("then", "now", "there", "have"))
-                and re.search("plus|minus", task.question)
+                if re.fullmatch(r"\D*(plus|minus) (\w+)[.?]", task.question)
+                and task.question[0].isupper()
+                and task.messages[:1] == task.messages
             ]
             theirs = {str(found) for found in bare if len(found[1]) == n_steps}
             assert theirs & ours[split] and not theirs & ours[other]

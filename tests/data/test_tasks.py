@@ -614,3 +614,13 @@ def test_unknown_split_and_family():
         Tasks("train", ["poem"])
     with pytest.raises(ValueError, match=r"families=\[\]: choose at least one of"):
         Tasks("test", [])
+
+
+def test_held_out_sums_have_all_results_that_sums_have():
+    """Which sums are held out says nothing of their results: by chance alone nobody is right often."""
+    results = {split: Counter() for split in ("train", "test")}
+    for split, counted in results.items():
+        counted.update(task.keys[0] for task in Tasks(split, ["arithmetic"]).tasks(1500, seed=1))
+    assert results["test"].keys() >= {result for result, n in results["train"].items() if n > 15}
+    for split, counted in results.items():
+        assert counted.most_common(1)[0][1] < 0.15 * counted.total(), split

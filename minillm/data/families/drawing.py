@@ -6,6 +6,7 @@ The people, things, places, animals, countries and sums of the test never come u
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -16,7 +17,17 @@ from minillm.data.questions import FRAMES, TEST_EVERY, Relation
 from minillm.data.task_types import Draft, TaskSplit
 from minillm.data.world import POOLS
 
-__all__ = ["SLOT", "ask_about", "combine", "framed", "split_items", "of_everybody", "pools", "word_set"]
+__all__ = [
+    "SLOT",
+    "ask_about",
+    "combine",
+    "framed",
+    "split_items",
+    "sum_split",
+    "of_everybody",
+    "pools",
+    "word_set",
+]
 
 SLOT = re.compile(r"\{(\w+)")  # a slot of a template, by its name
 
@@ -50,6 +61,16 @@ def combine(scene: Scene, split: TaskSplit, *lists: Sequence[Any]) -> list[Any]:
         numbers = [scene.draws.choose(range(len(items))) for items in lists]
         if (sum(numbers) % TEST_EVERY == 1) == (split == "test"):
             return [items[number] for items, number in zip(lists, numbers, strict=True)]
+
+
+def sum_split(numbers: Sequence[int]) -> TaskSplit:
+    """The split of a sum, by its numbers; it says nothing of the result, so that the split is no help in guessing.
+
+    >>> [sum_split((7, number)) for number in (2, 3, 4, 5)]
+    ['train', 'train', 'test', 'train']
+    """
+    mark = zlib.crc32(" ".join(map(str, numbers)).encode())
+    return "test" if mark % TEST_EVERY == 0 else "train"
 
 
 def framed(scene: Scene, split: TaskSplit, question: str) -> str:
