@@ -72,5 +72,5 @@ BASE = Stage(
     tokens=tokens,
     tested_on_tasks=True,
     scratch="tokens",
-    version=2,
+    version=3,
 )

@@ -122,11 +122,13 @@ def test_an_untrained_model_knows_nothing(model, tokenizer):
 
 def test_few_shot_prompts_are_examples_and_then_the_task(model, tokenizer, monkeypatch):
     seen: dict[int, list[str]] = {}
+    known = {f"{task.question}\nAnswer:": task.answer for task in held_out_tasks(3, ["strangers"])}
     for shots in (0, 2):
 
         def complete(model, tokenizer, prompts, max_new_tokens, shots=shots):
             seen.setdefault(shots, []).extend(prompts)
-            return [" I do not know Gemma.\nQuestion: more" for _ in prompts]
+            said = [next((known[end] for end in known if prompt.endswith(end)), "Hm.") for prompt in prompts]
+            return [f" {text}\nQuestion: more" for text in said]
 
         monkeypatch.setattr(answers, "complete", complete)
         accuracy = few_shot_accuracy(model, tokenizer, shots, n=3)

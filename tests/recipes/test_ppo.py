@@ -68,5 +68,6 @@ def test_the_figures_stand_beside_those_of_the_assistant(job, tokenizer):
         "ended_share",
         "repeated_share",
         "distinct_bigrams",
+        "verified_share",
         *recipe.PPO.labels,
     }
