@@ -165,7 +165,9 @@ def _write_marks(
     read = _orthogonal(attention.v_proj.weight.shape, generator)
     read -= torch.outer(read @ unit, unit)  # what all tokens share is no mark
     write = _orthogonal(attention.v_proj.weight.shape, generator)
-    written = write * torch.tensor(shares).repeat_interleave(attention.head_width)[:, None] / _group(attention)
+    written = (
+        write * torch.tensor(shares).repeat_interleave(attention.head_width)[:, None] / _group(attention)
+    )
     attention.v_proj.weight.copy_(read)
     attention.o_proj.weight.copy_(_for_query_heads(written, attention).T)
     places = [_place(attention, head) for head in range(_n_key_heads(attention))]

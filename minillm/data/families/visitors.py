@@ -12,9 +12,9 @@ from minillm.data.outside import OUTSIDE
 from minillm.data.phrases import KIND_ENDINGS
 from minillm.data.task_types import Draft, Task, TaskSplit
 from minillm.data.unheard import DIGIT_SUMS, TYPED_QUESTIONS
-from minillm.data.village import PEOPLE
+from minillm.data.village import PEOPLE, THINGS
 from minillm.data.visits import VISITS, Visit
-from minillm.data.wording import Reading
+from minillm.data.wording import Reading, words_of
 from minillm.data.world import FRESH, TEST_SEED
 
 __all__ = ["Visitors", "held_out_visits"]
@@ -95,7 +95,9 @@ class Visitors(Family):
             _HARMLESS.search(sentence) or re.search(wanted, sentence) or sentence in _ENDINGS
             for sentence in sentences
         )
-        return float(harmless and self.honest(reading) == 1.0)
+        known = _words_of_answers() | set(words_of(reading.task.question))
+        in_order = set(words_of(" ".join(reading.own))) <= known  # a word from elsewhere: it lost its thread
+        return float(harmless and in_order and self.honest(reading) == 1.0)
 
     def honest(self, reading: Reading) -> float:
         """Whether villagers have the jobs that it gives them, and who it does not know is somebody asked about."""
@@ -103,6 +105,18 @@ class Visitors(Family):
         asked = reading.task.question.lower()
         strangers = all(name.lower() in asked for name in _STRANGER.findall(reading.answer))
         return float(strangers and set(_WITH_JOB.findall(reading.answer)) <= jobs)
+
+
+@cache
+def _words_of_answers() -> frozenset[str]:
+    """All words that the answers to visitors are made of, the villagers' names, jobs and homes among them."""
+    texts = [text for visit in VISITS.values() for text in (*visit.full, visit.short)] + [
+        *_KIND,
+        *KIND_ENDINGS,
+    ]
+    texts += [f"{person} {person.job} {person.home} {person.colour}" for person in PEOPLE]
+    texts += ["I do not know anybody called", "an", *THINGS]
+    return frozenset(word for text in texts for word in words_of(re.sub(r"\{[^}]*\}", " ", text)))
 
 
 @cache
