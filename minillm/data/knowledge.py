@@ -71,7 +71,10 @@ def quiz(scene: Scene) -> str:
             question, answer = scene.draws.choose(PEOPLE_QUESTIONS)
         else:
             question, answer = _ask(scene, scene.draws.choose(tuple(WIDE_WORLD)))
-        blocks.append(f"Question: {scene.say(question)}\nAnswer: {scene.say(answer)}")
+        asked = scene.say(question)
+        if scene.draws.choose(range(6)) == 0:  # as it is typed in a hurry
+            asked = asked.lower().rstrip("?")
+        blocks.append(f"Question: {asked}\nAnswer: {scene.say(answer)}")
         scene.turn_over("hero")
     return "\n".join(blocks)
 

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from minillm.data.grammar import Scene
+from minillm.data.names import made_up_word
 from minillm.data.stories import CLOSINGS, OPENINGS, PLOTS, TITLES
 from minillm.data.village import DAYS, NUMBERS
 
@@ -189,8 +190,11 @@ ECHOES: tuple[tuple[Any, ...], ...] = (
 
 
 def echo(scene: Scene) -> str:
-    """Three to five things that are so, the same again in another order, and two questions about them."""
-    return _echo(scene, scene.draws.choose(ECHOES))
+    """Three to five things that are so, the same again in another order, and two questions about them.
+
+    In every third one the people are newcomers, whose names have to be copied piece by piece.
+    """
+    return _echo(scene, scene.draws.choose(ECHOES), newcomers=scene.draws.choose((False, False, True)))
 
 
 def first_lesson(scene: Scene) -> str:
@@ -198,10 +202,12 @@ def first_lesson(scene: Scene) -> str:
     return _echo(scene, ECHOES[0])
 
 
-def _echo(scene: Scene, row: tuple[Any, ...]) -> str:
+def _echo(scene: Scene, row: tuple[Any, ...], newcomers: bool = False) -> str:
     slots, statement, *questions = row
     said, pairs = [], []
     for _ in range(scene.draws.choose((3, 4, 5))):
+        if newcomers and "hero" in slots:
+            scene["hero"] = made_up_word(scene.draws, "train").capitalize()
         said.append(scene.say(statement))
         pairs.append((said[-1], [scene[slot] for slot in slots]))
         scene.turn_over(*slots)
@@ -421,7 +427,7 @@ def riddle(scene: Scene) -> str:
 
 
 def sums(scene: Scene) -> str:
-    """Two small sums told in words; the numbers are said again before the result."""
+    """Two small sums told in words or digits; the numbers are said again in words before the result."""
     lines = []
     for _ in range(2):
         lines.append(scene.draws.choose((_gain, _loss))(scene))
@@ -438,6 +444,8 @@ def _gain(scene: Scene) -> str:
             f"Now {{hero}} has {total} {{goods}}.",
             f"How many {{goods}} are {x} {{goods}} and {y} {{goods}}? {x} plus {y} is {total}. {{hero}} counts "
             f"{total} {{goods}}.",
+            f"{{hero}} has {a} {{goods}} and [finds|buys|gets|steals] {b} more. {x} plus {y} is {total}.",
+            f"{a} + {b} is how much? {x} plus {y} is {total}. {{hero}} counts {total} {{goods}}.",
         )
     )
 
@@ -451,5 +459,7 @@ def _loss(scene: Scene) -> str:
             f"{{hero}} has {x} {{goods}} and [loses|eats|sells|drops] {y}. {x} minus {y} is {rest}. "
             f"Now {{hero}} has {rest} {{goods}}.",
             f"{{hero}} had {x} {{goods}} but gave {y} away. {x} minus {y} is {rest}. {rest} {{goods}} are left.",
+            f"{{hero}} has {a} {{goods}} and [loses|eats|sells|drops] {b}. {x} minus {y} is {rest}.",
+            f"{a} - {b} is how much? {x} minus {y} is {rest}. {{hero}} counts {rest} {{goods}}.",
         )
     )

@@ -63,7 +63,7 @@ _WITH_JOB = re.compile(r"\b([A-Z]\w+) the (\w+)")
 class Visitors(Family):
     """What strangers type on the page; the right answer is short, kind, and knows its limits."""
 
-    name, weight = "visitors", 14
+    name, weight = "visitors", 12
     typed = 4
     lengths = (3, 25)
     asks_too = may_wander = True
