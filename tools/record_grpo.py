@@ -39,7 +39,7 @@ from minillm.evaluate import evaluate_tasks, guess_chance, pass_at_k  # noqa: E4
 from minillm.files import write_atomic  # noqa: E402
 from minillm.model.gpt import GPT  # noqa: E402
 from minillm.stages.grpo import GRPOConfig, GRPORun  # noqa: E402
-from minillm.stages.on_policy import carry_out  # noqa: E402
+from minillm.stages.iterations import carry_out  # noqa: E402
 from minillm.stages.sft import SFTConfig, fine_tune  # noqa: E402
 from minillm.text.tokenizer import Tokenizer  # noqa: E402
 from minillm.train.config import FitConfig  # noqa: E402

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from minillm.data import knowledge, scenes, village
+from minillm.data import knowledge, passages, scenes, village
 from minillm.data.grammar import Draws, Fact, RandomDraws, Scene, Word
 
 __all__ = [
@@ -94,8 +94,8 @@ FRESH = frozenset({"manner"})
 _KINDS: dict[str, tuple[Callable[[Scene], str], int]] = {
     "titled_story": (scenes.titled_story, 24),
     "story": (scenes.story, 8),
-    "reading": (scenes.reading, 30),
-    "echo": (scenes.echo, 20),
+    "reading": (passages.reading, 30),
+    "echo": (passages.echo, 20),
     "letter": (scenes.letter, 8),
     "talk": (scenes.talk, 6),
     "notice": (scenes.notice, 4),
@@ -176,7 +176,7 @@ class World:
         Lessons are all of one short kind, in which much of a text has to be looked up in its beginning. What belongs
         together is learned from them in a few hundred steps; among other documents it would take far longer.
         """
-        return self._write(RandomDraws(seed, index), "lesson", scenes.first_lesson)
+        return self._write(RandomDraws(seed, index), "lesson", passages.first_lesson)
 
     def write(self, draws: Draws) -> Document:
         """Return the document that `draws` leads to."""

@@ -34,7 +34,8 @@ from minillm.data.task_types import Task
 from minillm.keys import setting
 from minillm.model.gpt import GPT
 from minillm.stages import policy_losses
-from minillm.stages.on_policy import Experience, OnPolicyConfig, OnPolicyRun, carry_out
+from minillm.stages.iterations import carry_out
+from minillm.stages.on_policy import Experience, OnPolicyConfig, OnPolicyRun
 from minillm.stages.policy_losses import kl_penalty, masked_mean, policy_loss
 from minillm.stages.rollouts import Rollouts, action_log_probs, by_pieces
 from minillm.text.chat import Message, answer_text

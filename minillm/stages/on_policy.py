@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from minillm.keys import deciding
 from minillm.model.gpt import GPT
-from minillm.progress import progress_bar
 from minillm.stages.policy_losses import kl_penalty, masked_mean
 from minillm.stages.rollouts import Rollouts, sample_rollouts
 from minillm.text.chat import END, Message, answer_text, render_chat
@@ -32,19 +31,17 @@ from minillm.train.checkpoint import (
     optimizer_tensors,
     what_is_kept,
 )
-from minillm.train.interrupt import stop_signal
 from minillm.train.log import MetricsLog
 from minillm.train.options import RunOptions
 from minillm.train.run import CHECKPOINT_FOLDER, METRICS_FILE, TrainingDivergedError
 from minillm.train.runtime import (
     broadcast_weights,
-    from_main,
     gather_from_processes,
     make_generator,
     synchronise_gradients,
 )
 
-__all__ = ["ROLLOUTS_FILE", "Experience", "OnPolicyConfig", "OnPolicyRun", "carry_out"]
+__all__ = ["ROLLOUTS_FILE", "Experience", "OnPolicyConfig", "OnPolicyRun"]
 
 ROLLOUTS_FILE = "rollouts.jsonl"
 _LOGGED_ROLLOUTS = 4  # of each iteration
@@ -382,74 +379,6 @@ class OnPolicyRun(Generic[Config, Asked, Told]):
             f"the loss or its gradient is not finite in iteration {self.iteration + 1}; the last checkpoint is kept; "
             "try lower learning rates or a smaller max_grad_norm"
         )
-
-    # -- the whole --
-
-    def figures(self) -> dict[str, Any]:
-        """The key numbers of a run; averages are over the last tenth of the iterations."""
-        lines = [line for line in self.log.lines if "seconds_sampling" in line]  # those of iterations
-        recent = lines[-max(1, len(lines) // 10) :]
-        averaged = [name for name in self.averaged if name in recent[0]]
-        spent = {
-            name: round(sum(line[name] for line in lines), 2)
-            for name in ("seconds_sampling", "seconds_scoring", "seconds_learning")
-        }
-        return {
-            "seconds": round(self.seconds, 2),
-            "training_seconds": round(sum(spent.values()), 2),
-            "parameters": self.policy.n_parameters,
-            "iterations": self.iteration,
-            "answers": self.iteration * self.config.prompts * self.answers_each,
-            "tokens": self.tokens,
-            "first_ratio_error": max(line["first_ratio_error"] for line in lines),
-            **{f"train_{name}": sum(line[name] for line in recent) / len(recent) for name in averaged},
-            **spent,
-        }
-
-
-def carry_out(
-    run: OnPolicyRun[Any, Any, Any],
-    evaluate: Callable[[GPT], dict[str, Any]] | None,
-    status: Callable[[dict[str, float]], str],
-) -> tuple[GPT, dict[str, Any]]:
-    """Go through all iterations of a run, from its last checkpoint on.
-
-    Args:
-        run: what is carried out.
-        evaluate: called before the first iteration, every `evaluate_every` and after the last; what it returns is
-            logged, and reaches nothing else.
-        status: what the progress bar says of an iteration's numbers.
-    Returns:
-        the policy, and the figures of its training.
-    Raises:
-        TrainingDivergedError: a loss or gradient became NaN or infinite; the last good checkpoint is kept.
-        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the state has been saved.
-        ValueError: the folder holds a run of other settings.
-    """
-    run.resume()
-    config, runtime = run.config, run.options.runtime
-    shown = run.options.progress and runtime.is_main
-    bar = progress_bar(shown, total=config.iterations, initial=run.iteration, unit="iteration")
-    with bar, stop_signal(runtime.world_size == 1, run.what_is_kept) as stop:
-        watch = evaluate if runtime.is_main else None  # the others need not know
-        if watch and not run.log.lines:
-            run.log.add({"step": 0} | watch(run.policy))
-        while run.iteration < config.iterations:
-            numbers = run.iterate()
-            last = run.iteration == config.iterations
-            if watch and (last or run.iteration % config.evaluate_every == 0):
-                numbers |= watch(run.policy)
-            run.log.add({"step": run.iteration} | numbers | {"seconds": round(run.seconds, 3)})
-            bar.set_postfix_str(status(numbers), refresh=False)
-            bar.update()
-            if last or stop.is_set() or run.iteration % config.checkpoint_every == 0:
-                run.save()
-            if stop.is_set() and not last:
-                done = f"stopped after iteration {run.iteration} of {config.iterations}"
-                again = "run the same command again to go on from there"
-                raise stop.interruption(f"{done}; {run.what_is_kept() if run.checkpoints is None else again}")
-    figures: dict[str, Any] = from_main(run.figures, runtime)  # which has the log
-    return run.policy, figures
 
 
 def _adamw(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:

@@ -14,7 +14,7 @@ from typing import Any
 
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
-from minillm.stages.on_policy import carry_out
+from minillm.stages.iterations import carry_out
 from minillm.stages.policy_losses import gae, kl_penalty, policy_loss, value_loss
 from minillm.stages.ppo_config import PPOConfig
 from minillm.stages.ppo_run import PPORun

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from minillm.data import knowledge, scenes, village
+from minillm.data import knowledge, passages, scenes, village
 from minillm.data.grammar import Scene, Word, enumerate_derivations
 from minillm.data.names import is_of_test
 from minillm.data.world import POOLS, TEST_SEED, TRAIN_SEED, VALIDATION_SEED, World
@@ -76,7 +76,7 @@ def test_probabilities_of_a_whole_kind_sum_to_one_and_agree_with_the_documents()
 
 
 def test_reading_is_exact_on_a_small_village():
-    total, by_text, entropy = _distribution(lambda draws: scenes.reading(Scene(draws, SMALL)))
+    total, by_text, entropy = _distribution(lambda draws: passages.reading(Scene(draws, SMALL)))
     assert total == pytest.approx(1, abs=1e-9)
     true_entropy = -sum(p * math.log(p) for p in by_text.values())
     assert true_entropy <= entropy + 1e-9  # two derivations of one text: the floor is a bound from above
@@ -301,7 +301,9 @@ def test_texts_are_clean(documents):
         text = document.text
         assert not re.search(r"[\[\]{}|]|//|  |\s$|^\s| [.,!?]|<", text), text
         assert not re.search(r"\ba [aeiou]|\ban [^aeiou\W]", text), text
-        assert all(line[0].isupper() or line[0].isdigit() or line[0] == '"' for line in text.split("\n")), text
+        assert all(line[0].isupper() or line[0].isdigit() or line[0] == '"' for line in text.split("\n")), (
+            text
+        )
         assert text.count('"') % 2 == 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from minillm.data import scenes
+from minillm.data import passages
 from minillm.data.families.base import Family
 from minillm.data.families.drawing import SLOT, combine, word_set
 from minillm.data.grammar import Scene
@@ -21,8 +21,8 @@ _FRAMES = (
     ("", "Read this: ", "Here is a text. ", "Please read. ", "Listen. ", "Here is a story. "),
     ("", "Now a question: ", "Tell me: ", "A question: "),
 )
-# The answer to each question of `minillm.data.scenes.PASSAGES` as a sentence. It takes up what was asked before it says
-# what was found: the words of the question lead the model to the place in the passage where the answer stands.
+# The answer to each question of `minillm.data.passages.PASSAGES` as a sentence. It takes up what was asked before it
+# says what was found: the words of the question lead the model to the place in the passage where the answer stands.
 _SENTENCES = {
     "Who has the {thing}?": "The one who has the {thing} is {hero}.",
     "Who has the {thing2}?": "The one who has the {thing2} is {friend}.",
@@ -76,7 +76,7 @@ class Passages(Family):
     obeys = verifiable = has_subject = True
 
     def draft(self, scene: Scene, split: TaskSplit) -> Draft:
-        passage, *questions = scene.draws.choose(scenes.PASSAGES)
+        passage, *questions = scene.draws.choose(passages.PASSAGES)
         told = scene.say(passage)
         question, answer = scene.draws.choose(questions)
         asked, short = scene.say(question), scene.say(answer)
