@@ -293,9 +293,9 @@ class PackedDocuments:
 class InTurn:
     """The batches of one source for the first steps, then those of another."""
 
-    first: PackedDocuments
+    first: PackedDocuments  # the source that is read at the start
     steps: int  # for which `first` is read
-    then: PackedDocuments
+    then: PackedDocuments  # the source that is read after it
 
     def batch(self, step: int) -> Batch:
         """The batch of a step (0, 1, 2, ...): the same whenever it is asked for."""

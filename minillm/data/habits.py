@@ -23,7 +23,12 @@ __all__ = ["GivenConversations", "answered", "with_replay"]
 
 @dataclass(frozen=True)
 class GivenConversations(Conversations):
-    """Conversations that are there already, one tuple for each split."""
+    """Conversations that are there already.
+
+    Attributes:
+        train: those to learn from.
+        validation: those that are held out.
+    """
 
     what: ClassVar[str] = "conversations"
     train: tuple[list[Message], ...]

@@ -63,6 +63,9 @@ def portrait(scene: Scene) -> str:
     return scene.tell(sentences)
 
 
+_TYPING = {"with care": 5, "in a hurry": 1}  # how a question is written, in parts of the sum
+
+
 def quiz(scene: Scene) -> str:
     """Three questions and answers about what is always true, of villagers or of the wide world."""
     blocks = []
@@ -72,7 +75,7 @@ def quiz(scene: Scene) -> str:
         else:
             question, answer = _ask(scene, scene.draws.choose(tuple(WIDE_WORLD)))
         asked = scene.say(question)
-        if scene.draws.choose(range(6)) == 0:  # as it is typed in a hurry
+        if scene.draws.weighted(_TYPING) == "in a hurry":
             asked = asked.lower().rstrip("?")
         blocks.append(f"Question: {asked}\nAnswer: {scene.say(answer)}")
         scene.turn_over("hero")

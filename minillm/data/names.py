@@ -32,7 +32,7 @@ REAL_NAMES = Halves(
 
 _ONSETS = "b br c ch cl d dr f fl g gr h j k kl l m n p pl qu r s sh sk st t th tr v w y z".split()
 _VOWELS = "a e i o u ai ea ee ia io oa oo".split()
-_ENDS = ("", "", "", "n", "l", "r", "s", "m", "k", "t", "x", "nd", "rt", "ck")
+_ENDS = ("", "n", "l", "r", "s", "m", "k", "t", "x", "nd", "rt", "ck")
 
 
 def outside_name(draws: Draws, split: TaskSplit) -> Word:
@@ -45,7 +45,7 @@ def outside_name(draws: Draws, split: TaskSplit) -> Word:
 def made_up_word(draws: Draws, split: TaskSplit) -> str:
     """A word of two or three syllables of the split that means nothing here; what is drawn is what it is made of."""
     while True:
-        syllables = draws.choose((1, 2, 2))
+        syllables = draws.choose((1, 2))
         stem = "".join(draws.choose(_ONSETS) + draws.choose(_VOWELS) for _ in range(syllables))
         stem += draws.choose(_ONSETS) + draws.choose(_VOWELS)
         ends = [

@@ -155,12 +155,17 @@ ECHOES: tuple[tuple[Any, ...], ...] = (
 )
 
 
+_PEOPLE = {"villagers": 5, "newcomers": 1}  # whom an echo tells of, in parts of the sum
+
+
 def echo(scene: Scene) -> str:
     """Three to five things that are so, the same again in another order, and two questions about them.
 
-    In every third one the people are newcomers, whose names have to be copied piece by piece.
+    In some the people are newcomers, whose names have to be copied piece by piece.
     """
-    return _echo(scene, scene.draws.choose(ECHOES), newcomers=scene.draws.choose((False, False, True)))
+    row = scene.draws.choose(ECHOES)
+    newcomers = "hero" in row[0] and scene.draws.weighted(_PEOPLE) == "newcomers"
+    return _echo(scene, row, newcomers)
 
 
 def first_lesson(scene: Scene) -> str:
@@ -172,7 +177,7 @@ def _echo(scene: Scene, row: tuple[Any, ...], newcomers: bool = False) -> str:
     slots, statement, *questions = row
     said, pairs = [], []
     for _ in range(scene.draws.choose((3, 4, 5))):
-        if newcomers and "hero" in slots:
+        if newcomers:
             scene["hero"] = made_up_word(scene.draws, "train").capitalize()
         said.append(scene.say(statement))
         pairs.append((said[-1], [scene[slot] for slot in slots]))

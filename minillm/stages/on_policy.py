@@ -159,7 +159,7 @@ class OnPolicyRun(Generic[Config, Asked, Told]):
     def losses(self, experience: Told, rows: Tensor) -> tuple[list[Tensor], dict[str, float]]:
         """The losses of the learners on some rows, means over their actions, and numbers that describe them.
 
-        One of these is `ratio_error`, the largest |ratio - 1| of an action, and one `step_kl`.
+        One of these is `ratio_error`, the largest distance of an action's ratio from 1, and one `step_kl`.
         """
         raise NotImplementedError
 

@@ -15,7 +15,7 @@ from minillm.data.names import is_of_test
 from minillm.data.world import POOLS, TEST_SEED, TRAIN_SEED, VALIDATION_SEED, World
 
 # The first 500 documents of the training stream, on every Python version and machine.
-GOLDEN = "35db1a77b600a6f95570912e55575afb82cdb53ad0bc0f4cf2d8e150d0ad2f8e"
+GOLDEN = "c7c2decd12bfb18f125c03cd0d606f9f92d02a6d56482f5d1c99bc0f434cb75c"
 
 SMALL = {
     "hero": village.PEOPLE[:2],
@@ -110,16 +110,11 @@ def test_the_surprise_of_an_echo_is_that_of_its_draws():
         one, other = SIZES[relation]
         pairs = ECHO.findall(said)
         n = len(pairs)
-        if one == SIZES[0][0] and not {who for who, _ in pairs} <= villagers:
+        of_people = one == len(POOLS["hero"])
+        if of_people and not {who for who, _ in pairs} <= villagers:
             continue  # newcomers, whose names are drawn by syllables
-        nats = (
-            math.log(6)
-            + math.log(3)
-            + math.log(3)
-            + math.lgamma(n + 1)
-            + math.log(n * (n - 1))
-            + 2 * math.log(2)
-        )
+        nats = math.log(6) + (math.log(6 / 5) if of_people else 0) + math.log(3)
+        nats += math.lgamma(n + 1) + math.log(n * (n - 1)) + 2 * math.log(2)
         nats += sum(math.log(one - i) + math.log(other - i) for i in range(n))
         assert -document.log_prob == pytest.approx(nats, abs=1e-9)
 
@@ -158,7 +153,7 @@ def test_newcomers_have_names_of_training_and_are_said_as_often_as_they_come_up(
             found += 1
             assert not any(is_of_test(name.lower()) for name in names)
             assert all(re.search(rf"\b{name}\b", again) for name in names)
-    assert 50 < found < 150
+    assert 20 < found < 80
 
 
 def test_lessons_are_echoes_of_one_kind_and_a_stream_of_their_own():
