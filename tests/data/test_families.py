@@ -195,7 +195,7 @@ PRINTS = {
     "strangers": "3b7ee8cc4a1b",
     "refusal": "2adafc510f8d",
     "greeting": "e2bf4c39f6b8",
-    "untold": "d7221f1a7887",
+    "untold": "ffb645e97aab",
     "visitors": "52611a5b9a41",
     "complaint": "dc40088331f6",
     "order": "bfe9e2cc2c5e",
