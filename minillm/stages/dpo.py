@@ -237,8 +237,8 @@ def train_dpo(
     """Train a policy on comparisons.
 
     At every validation metrics.jsonl gets the `preference_figures` of the held-out comparisons, each with "val" and an
-    underscore before its name. A run that was stopped goes on from its last checkpoint in the folder, to the same weights bit for bit on
-    a CPU.
+    underscore before its name. A run that was stopped goes on from its last checkpoint in the folder, to the same
+    weights bit for bit on a CPU.
 
     Args:
         config: the settings.
