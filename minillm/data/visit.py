@@ -47,4 +47,5 @@ class Visit:
 
 
 def halves(train: str, test: str) -> Halves[str]:
+    """The messages of a kind for training and for the test, as `messages_of` reads them."""
     return Halves(messages_of(train), messages_of(test))
