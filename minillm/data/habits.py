@@ -34,6 +34,10 @@ class GivenConversations(Conversations):
     train: tuple[list[Message], ...]
     validation: tuple[list[Message], ...]
 
+    def __post_init__(self) -> None:
+        for name in ("train", "validation"):
+            checks.tuple_of(name, getattr(self, name), list)
+
     @property
     def name(self) -> str:
         return "given"

@@ -177,7 +177,7 @@ class RewardModel(ScalarModel):
     def _opinion(self, log_probs: Tensor, answers: Tensor) -> Tensor:
         """What the assistant's surprise adds to the scores, (batch, answers)."""
         marks = surprise_marks(log_probs, answers)
-        return (marks * self.surprise_weight * marks.new_tensor(_GAINS)).sum(dim=-1)
+        return (marks * self.surprise_weight * torch.tensor(_GAINS, device=marks.device)).sum(dim=-1)
 
     def save_pretrained(self, directory: str | Path) -> Path:
         """Write `config.json` and `model.safetensors`."""

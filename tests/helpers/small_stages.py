@@ -151,6 +151,7 @@ def grpo(options: RunOptions) -> dict[str, float]:
         answers=4,
         minibatches=2,
         kl_coef=0.01,
+        learning_rate=1e-4,
         max_new_tokens=12,
         rows=5,
         checkpoint_every=1,
