@@ -172,7 +172,7 @@ site-picture: site  ## draw the README's picture of the website again
 cover: env  ## draw the cover, logo and icon again
 	@$(BIN)/python tools/cover.py book/_static
 
-recordings: env  ## make the recorded runs of chapters 04, 06, 07, 08 and 10 again (an hour and a half; trains what is missing)
+recordings: env  ## make all recorded runs again (more than an hour; trains what is missing)
 	@$(BIN)/python tools/record.py
 	@$(BIN)/python tools/record_lora.py
 	@$(BIN)/python tools/record_specialists.py
