@@ -17,7 +17,7 @@ class Machine:
     """A machine, and how much of it a run can be expected to use."""
 
     peak: float  # operations a second in the precision that is used, all GPUs together
-    fp32_peak: float  # the same in fp32, which PPO uses
+    fp32_peak: float  # the same in fp32, which PPO and GRPO use
     used: float  # share of either which a run is expected to reach (model-FLOPs utilisation)
 
     def hours(self, flops: float, fp32_flops: float = 0.0) -> float:

@@ -297,7 +297,8 @@ def test_the_reference_reads_what_is_learned_from_and_no_more():
 @pytest.mark.parametrize("nll_coef", [0.0, 0.3])
 def test_the_loss_of_a_batch_is_the_sum_over_its_pairs(pairs, nll_coef):
     """Every pair counts the same. Float32 log-probabilities of size 50 in sums of some 20 terms."""
-    policy, reference, some = make_gpt(1), make_gpt(2), toy(7, seed=3)
+    policy, reference = make_gpt(1), make_gpt(2)
+    some = [replace(one, ranks=tuple(range(len(one.answers)))) for one in toy(7, seed=3)]  # no ties
     config = replace(CONFIG, pairs=pairs, beta=0.2, nll_coef=nll_coef)
     terms = []
     with torch.no_grad():
@@ -325,9 +326,9 @@ def test_it_is_the_loss_of_a_reward_model_whose_score_is_the_implicit_reward():
 
 def test_figures_are_those_of_numpy():
     some = [comparison("a", "bcd", (1, 0, 1), family="x"), comparison("e", "fg", (0, 1), family="y")]
-    ours, reference = [[-3.0, -1.0, -2.0], [-6.0, -4.0]], [[-2.5, -2.0, -1.0], [-3.0, -3.5]]
+    ours, reference = [[-3.0, -1.0, -2.0], [-6.0, -4.0]], [[-2.5, -2.0, -1.0], [-3.0, -5.0]]
     w, l = np.array([-1.0, -1.0, -6.0]), np.array([-3.0, -2.0, -4.0])  # noqa: E741
-    w_ref, l_ref = np.array([-2.0, -2.0, -3.0]), np.array([-2.5, -1.0, -3.5])
+    w_ref, l_ref = np.array([-2.0, -2.0, -3.0]), np.array([-2.5, -1.0, -5.0])
     expected = {
         "loss": by_the_paper(w, l, w_ref, l_ref, 0.5),
         "accuracy": 2 / 3,
@@ -337,10 +338,10 @@ def test_figures_are_those_of_numpy():
         "chosen_log_prob": -8 / 3,
         "rejected_log_prob": -3.0,
         "chosen_displacement": -1 / 3,
-        "rejected_displacement": -2 / 3,
+        "rejected_displacement": -1 / 6,
     }
     assert preference_figures(some, ours, reference, 0.5) == pytest.approx(expected)
-    assert implicit_rewards(ours, reference, 0.5) == [[-0.25, 0.5, -0.5], [-1.5, -0.25]]
+    assert implicit_rewards(ours, reference, 0.5) == [[-0.25, 0.5, -0.5], [-1.5, 0.5]]
 
 
 # -- the training --
@@ -377,6 +378,13 @@ def test_a_toy_preference_is_learned_and_the_reference_stays(tmp_path, runtime):
     assert {f"val_{name}" for name in found} <= validations[-1].keys()
     assert validations[-1]["val_margin"] == pytest.approx(found["margin"], rel=1e-4)
     assert lines(tmp_path)[0]["loss"] == pytest.approx(math.log(2), abs=1e-5), "it starts as the reference"
+
+
+def test_the_training_asks_the_reference_for_every_step(runtime):
+    """One step more reads other comparisons; were their reference unknown (0), the loss would be far off ln 2."""
+    for pairs in PAIRS:
+        _, figures = run(None, runtime, replace(CONFIG, fit=FitConfig(steps=3, optimizer="adamw"), pairs=pairs))
+        assert figures["train_loss"] == pytest.approx(math.log(2), abs=0.1)
 
 
 def test_no_more_epochs_than_allowed(tmp_path, runtime):
