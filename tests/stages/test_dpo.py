@@ -383,7 +383,9 @@ def test_a_toy_preference_is_learned_and_the_reference_stays(tmp_path, runtime):
 def test_the_training_asks_the_reference_for_every_step(runtime):
     """One step more reads other comparisons; were their reference unknown (0), the loss would be far off ln 2."""
     for pairs in PAIRS:
-        _, figures = run(None, runtime, replace(CONFIG, fit=FitConfig(steps=3, optimizer="adamw"), pairs=pairs))
+        _, figures = run(
+            None, runtime, replace(CONFIG, fit=FitConfig(steps=3, optimizer="adamw"), pairs=pairs)
+        )
         assert figures["train_loss"] == pytest.approx(math.log(2), abs=0.1)
 
 
