@@ -44,11 +44,11 @@ class StepSums:
 
     >>> task = StepSums("test", 3).task(seed=2, index=0)
     >>> print(task.question, *task.answer.split(". "), sep="\\n")
-    What is eight minus four plus eight minus two?
-    Eight minus four is four
-    Four plus eight is twelve
-    Twelve minus two is ten
-    So the answer is ten.
+    What is eight plus eight minus nine plus six?
+    Eight plus eight is sixteen
+    Sixteen minus nine is seven
+    Seven plus six is thirteen
+    So the answer is thirteen.
     """
 
     split: TaskSplit  # "train" or "test"
