@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import record
+import recorder
 from record_lora import RUNS as RECIPES
 from record_lora import SEEDS
 
@@ -102,12 +103,33 @@ def test_the_tool_records_the_best_of_n_beside_the_runs():
     )
     rewards = [figures["reward"] for figures in found.values()]
     assert rewards == sorted(rewards) and rewards[0] < rewards[-1]
-    content = {
-        "command": "x",
-        "best_of_n": {"seed 0": found},
-        "runs": {"seed 0": {"flag": "", "metrics": [{"step": 0}]}},
+
+
+def test_what_programs_record_at_once_is_all_kept(tmp_path, monkeypatch):
+    """In the order that was given, with what decided it; made again only if that has changed."""
+    monkeypatch.setattr(recorder, "FOLDER", tmp_path)
+    made = []
+
+    def make(other=None):
+        made.append(1)
+        if other:  # another program writes while this run is made
+            recorder.Recorder("x", ["a", "b", "c"]).record(other, {"seed": 1}, make)
+        return {"figures": {"loss": 0.123456789}, "metrics": [{"step": 1}, {"step": 2}]}
+
+    runs = recorder.Recorder("x", ["a", "b", "c"])
+    runs.record("c", {"seed": (1, 2)}, make)
+    runs.record("a", {"seed": 1}, lambda: make(other="b"))
+    runs.record("c", {"seed": [1, 2]}, make)
+    found = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+    assert list(found["runs"]) == ["a", "b", "c"] and len(made) == 3
+    assert found["runs"]["c"] == {
+        "seed": [1, 2],
+        "figures": {"loss": 0.12346},
+        "metrics": [{"step": 1}, {"step": 2}],
     }
-    assert json.loads(record.lines(content)) == content
+    runs.record("c", {"seed": 3}, make)
+    assert len(made) == 4
+    assert {"command", "machine", "versions"} <= found.keys()
 
 
 LORA_RUNS = recording("lora")["runs"]

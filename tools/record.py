@@ -13,27 +13,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
+from recorder import rounded, write_recording
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from common import machine, versions  # noqa: E402
-
-from minillm.artifact import Artifact  # noqa: E402
-from minillm.course import Course  # noqa: E402
-from minillm.data.tasks import PPO_TEST_SEED, Tasks  # noqa: E402
-from minillm.evaluate import best_of_n, fitting_tasks  # noqa: E402
-from minillm.files import write_atomic  # noqa: E402
-from minillm.recipes import STAGES  # noqa: E402
-from minillm.recipes import ppo as recipe  # noqa: E402
-from minillm.stages.ppo_run import PPORun  # noqa: E402
-from minillm.stages.rollouts import Rollouts  # noqa: E402
-from minillm.text.chat import END, Message  # noqa: E402
+from minillm.artifact import Artifact
+from minillm.course import Course
+from minillm.data.tasks import PPO_TEST_SEED, Tasks
+from minillm.evaluate import best_of_n, fitting_tasks
+from minillm.recipes import STAGES
+from minillm.recipes import ppo as recipe
+from minillm.stages.ppo_run import PPORun
+from minillm.stages.rollouts import Rollouts
+from minillm.text.chat import END, Message
 
 PPO = Course("cpu").preset.ppo
 
@@ -102,7 +96,6 @@ RUNS: dict[str, tuple[int, dict[str, Any]]] = {
     **{name: (0, changes) for name, changes in BROKEN.items()},
 }
 COUNTS = (1, 2, 4, 8)  # answers of which the best is kept
-DIGITS = 5  # significant, of a recorded number
 LEFT_OUT = ("tokens", "seconds", "updates", "kl_coef")  # of a line
 
 
@@ -115,14 +108,8 @@ def main() -> None:
         stage = stage_of(name)
         artifact = Course("cpu", root, seed=seed, **{stage: changes}).stage(stage)
         runs[name] = recorded(name, artifact, seed, changes)
-    content = {
-        "command": "make recordings",
-        "machine": machine(),
-        "versions": versions("minillm-course", "torch"),
-        "best_of_n": {f"seed {seed}": best_of(Course("cpu", root, seed=seed)) for seed in SEEDS},
-        "runs": runs,
-    }
-    write_atomic(ROOT / "minillm" / "recordings" / "ppo.json", lines(content))
+    best = {f"seed {seed}": best_of(Course("cpu", root, seed=seed)) for seed in SEEDS}
+    write_recording("ppo", runs, best_of_n=best)
 
 
 def best_of(course: Course) -> dict[str, dict[str, float]]:
@@ -153,6 +140,7 @@ def recorded(name: str, artifact: Artifact, seed: int, changes: dict[str, Any]) 
         "flag": flag(name, seed, changes),
         "seed": seed,
         "changes": changes,
+        "key": artifact.summary["key"],
         "metrics": rounded(metrics),
         "figures": rounded(artifact.figures),
     }
@@ -169,27 +157,6 @@ def flag(name: str, seed: int, changes: dict[str, Any]) -> str:
 def json_value(value: Any) -> str:
     """A setting as it is written after `--set`."""
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
-
-
-def rounded(value: Any) -> Any:
-    """The same with fewer digits."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
-
-
-def lines(content: dict[str, Any]) -> str:
-    """JSON with a line for each line of metrics, so that a change can be read."""
-    head = {key: value for key, value in content.items() if key != "runs"}
-    parts = []
-    for name, run in content["runs"].items():
-        rest = {key: value for key, value in run.items() if key != "metrics"}
-        rows = ",\n".join(json.dumps(line, ensure_ascii=False) for line in run["metrics"])
-        body = json.dumps(rest, ensure_ascii=False)[:-1]
-        parts.append(f'{json.dumps(name)}: {body}, "metrics": [\n{rows}\n]}}')
-    return json.dumps(head)[:-1] + ', "runs": {\n' + ",\n".join(parts) + "\n}}\n"
 
 
 if __name__ == "__main__":

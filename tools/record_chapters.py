@@ -11,26 +11,18 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
-import json
 import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 import nbformat
+from recorder import ROOT, rounded, write_recording
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from common import machine, versions  # noqa: E402
-from record import rounded  # noqa: E402
-
-from minillm import recordings  # noqa: E402
-from minillm.course import Course  # noqa: E402
-from minillm.files import write_atomic  # noqa: E402
+from minillm import recordings
+from minillm.course import Course
 
 CURVE = ("step", "loss", "val_loss")  # what is kept of a line of a run's history
 Names = dict[str, Any]
@@ -104,20 +96,8 @@ def main() -> None:
     matplotlib.use("Agg")
     for name in sys.argv[1:] or RECORDINGS:
         print(name, file=sys.stderr)
-        write(name, rounded(RECORDINGS[name]()))
-
-
-def write(name: str, runs: Names) -> None:
-    """A line for each run."""
-    head = {
-        "command": "make recordings",
-        "machine": machine(),
-        "versions": versions("minillm-course", "torch"),
-        "made_from": {stage: Course("cpu").key(stage) for stage in MADE_FROM[name]},
-    }
-    lines = ",\n".join(f"{json.dumps(label)}: {json.dumps(run)}" for label, run in runs.items())
-    text = json.dumps(head)[:-1] + ', "runs": {\n' + lines + "\n}}\n"
-    write_atomic(ROOT / "minillm" / "recordings" / f"{name}.json", text)
+        made_from = {stage: Course("cpu").key(stage) for stage in MADE_FROM[name]}
+        write_recording(name, rounded(RECORDINGS[name]()), made_from=made_from)
 
 
 if __name__ == "__main__":

@@ -16,36 +16,29 @@ Each seed has an assistant of its own, which is first taught to answer sums of t
 from __future__ import annotations
 
 import copy
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+from recorder import Recorder
 
-from common import machine, versions  # noqa: E402
-from record import lines, rounded  # noqa: E402
+from minillm.course import Course
+from minillm.data.answers import answer_prompts
+from minillm.data.judge import verify
+from minillm.data.step_sums import StepSumConversations, StepSums, says_result, shows_steps, steps_share
+from minillm.data.task_types import Task
+from minillm.data.tasks import GRPO_SEED, GRPO_TEST_SEED
+from minillm.evaluate import evaluate_tasks, guess_chance, pass_at_k
+from minillm.model.gpt import GPT
+from minillm.stages.grpo import GRPOConfig, GRPORun
+from minillm.stages.iterations import carry_out
+from minillm.stages.sft import SFTConfig, fine_tune
+from minillm.text.tokenizer import Tokenizer
+from minillm.train.config import FitConfig
+from minillm.train.options import RunOptions
 
-from minillm.course import Course  # noqa: E402
-from minillm.data.answers import answer_prompts  # noqa: E402
-from minillm.data.judge import verify  # noqa: E402
-from minillm.data.step_sums import StepSumConversations, StepSums, says_result, shows_steps, steps_share  # noqa: E402
-from minillm.data.task_types import Task  # noqa: E402
-from minillm.data.tasks import GRPO_SEED, GRPO_TEST_SEED  # noqa: E402
-from minillm.evaluate import evaluate_tasks, guess_chance, pass_at_k  # noqa: E402
-from minillm.files import write_atomic  # noqa: E402
-from minillm.model.gpt import GPT  # noqa: E402
-from minillm.stages.grpo import GRPOConfig, GRPORun  # noqa: E402
-from minillm.stages.iterations import carry_out  # noqa: E402
-from minillm.stages.sft import SFTConfig, fine_tune  # noqa: E402
-from minillm.text.tokenizer import Tokenizer  # noqa: E402
-from minillm.train.config import FitConfig  # noqa: E402
-from minillm.train.options import RunOptions  # noqa: E402
-
-PATH = ROOT / "minillm" / "recordings" / "grpo.json"
 SEEDS = (0, 1, 2)
 TEACHING = SFTConfig(
     FitConfig(150, "adamw", learning_rate=5e-4, warmup_share=0.1), rows=8, pretraining_share=0.0
@@ -118,11 +111,11 @@ def alternating(n_steps: tuple[int, ...]) -> Callable[[int], Task]:
     return lambda number: sums[number % len(sums)].task(GRPO_SEED, number)
 
 
-def run(course: Course, name: str, models: dict[str, GPT]) -> dict[str, Any]:
+def run(course: Course, name: str) -> dict[str, Any]:
     """One run: trained, watched, examined before and after."""
     config, n_steps, taught, check = RUNS[name]
     tokenizer = course.stage("sft").tokenizer
-    start = copy.deepcopy(models["taught" if taught else "sft"])
+    start = copy.deepcopy(taught_assistant(course) if taught else course.stage("sft").language_model)
     watched = [
         task for n in n_steps for task in StepSums("test", n).tasks(WATCHED // len(n_steps), GRPO_TEST_SEED)
     ]
@@ -146,51 +139,33 @@ def run(course: Course, name: str, models: dict[str, GPT]) -> dict[str, Any]:
     }
 
 
-def assistants(course: Course) -> dict[str, GPT]:
-    """The assistant of a seed, and a copy of it that has been taught to answer sums mostly without steps."""
+@cache
+def taught_assistant(course: Course) -> GPT:
+    """A copy of the assistant of a seed that has been taught to answer sums mostly without steps."""
     sft = course.stage("sft")
     taught = copy.deepcopy(sft.language_model)
     options = RunOptions(seed=course.preset.seed, runtime=course.runtime, progress=False)
     fine_tune(TEACHING, taught, sft.tokenizer, BARE_SUMS, course.preset.corpus, options)
-    return {"sft": sft.language_model, "taught": taught.eval()}
+    return taught.eval()
 
 
 def main() -> None:
     """Train what is missing, write after every run."""
     root = sys.argv[1] if len(sys.argv) > 1 else None
     seeds = [int(seed) for seed in sys.argv[2:]] or SEEDS
-    runs: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))["runs"] if PATH.is_file() else {}
+    recorder = Recorder("grpo", [f"{name}, seed {seed}" for name in RUNS for seed in SEEDS])
     for seed in seeds:
         course = Course("cpu", root, seed=seed)
-        models: dict[str, GPT] = {}
         for name, (config, n_steps, taught, check) in RUNS.items():
             changes = {
                 "seed": seed,
-                "sft": course.key("sft"),
                 "grpo": asdict(config),
-                "n_steps": list(n_steps),
+                "n_steps": n_steps,
                 "taught": asdict(TEACHING) | asdict(BARE_SUMS) if taught else None,
                 "check": check.__name__,
             }
-            key, changes = f"{name}, seed {seed}", json.loads(json.dumps(changes))
-            if runs.get(key, {}).get("changes") == changes:
-                continue
-            print(key, file=sys.stderr)
-            models = models or assistants(course)
-            runs[key] = {"changes": changes} | rounded(run(course, name, models))
-            write(runs)
-
-
-def write(runs: dict[str, Any]) -> None:
-    """The runs in the order of `RUNS`."""
-    order = [f"{name}, seed {seed}" for name in RUNS for seed in SEEDS]
-    content = {
-        "command": "make recordings",
-        "machine": machine(),
-        "versions": versions("minillm-course", "torch"),
-        "runs": {key: runs[key] for key in order if key in runs},
-    }
-    write_atomic(PATH, lines(content))
+            decided_by = {"changes": changes, "sft": course.key("sft")}
+            recorder.record(f"{name}, seed {seed}", decided_by, partial(run, course, name))
 
 
 if __name__ == "__main__":

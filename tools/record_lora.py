@@ -8,25 +8,19 @@ minillm/recordings/lora.json. A run that is recorded already, with the same sett
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+from recorder import Recorder
 
-from common import machine, versions  # noqa: E402
-from record import rounded  # noqa: E402
-
-from minillm.course import Course  # noqa: E402
-from minillm.evaluate import domain_figures  # noqa: E402
-from minillm.files import write_atomic  # noqa: E402
-from minillm.model.gpt import GPT  # noqa: E402
-from minillm.model.lora import ATTENTION_LAYERS, apply_lora, n_lora_parameters  # noqa: E402
-from minillm.stages.sft import answer_losses, change_of_losses, fine_tune  # noqa: E402
-from minillm.train.options import RunOptions  # noqa: E402
+from minillm.course import Course
+from minillm.evaluate import domain_figures
+from minillm.model.gpt import GPT
+from minillm.model.lora import ATTENTION_LAYERS, apply_lora, n_lora_parameters
+from minillm.stages.sft import answer_losses, change_of_losses, fine_tune
+from minillm.train.options import RunOptions
 
 SEEDS = (0, 1, 2)
 PRESET = Course("cpu").preset.lora
@@ -76,9 +70,11 @@ def run(
     figures |= change_of_losses(before, answer_losses(training, model, *sources))
     tested = domain_figures(model, parent.tokenizer, preset.domain.families, TASKS, KNOWN_TASKS)
     return {
-        "trained_parameters": model.n_parameters if full else n_lora_parameters(model),
-        **{name: figures[name] for name in KEPT},
-        **tested,
+        "figures": {
+            "trained_parameters": model.n_parameters if full else n_lora_parameters(model),
+            **{name: figures[name] for name in KEPT},
+            **tested,
+        }
     }
 
 
@@ -86,34 +82,12 @@ def main() -> None:
     """Train what is missing, write after every run."""
     root = sys.argv[1] if len(sys.argv) > 1 else None
     seeds = [int(seed) for seed in sys.argv[2:]] or SEEDS
-    path = ROOT / "minillm" / "recordings" / "lora.json"
-    runs: dict[str, Any] = {}
-    courses = {seed: Course("cpu", root, seed=seed) for seed in seeds}
+    recorder = Recorder("lora", [f"{name}, seed {seed}" for name in RUNS for seed in SEEDS])
     for name, changes in RUNS.items():
-        for seed, course in courses.items():
-            key = f"{name}, seed {seed}"
-            settings = json.loads(json.dumps(changes | {"seed": seed}))
-            runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else runs
-            if runs.get(key, {}).get("changes") == settings:
-                continue
-            print(key, file=sys.stderr)
-            done = {"changes": settings, "figures": rounded(run(course, **changes))}
-            runs = (
-                json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else {}
-            )  # another program may write too
-            write(path, runs | {key: done})
-
-
-def write(path: Path, runs: dict[str, Any]) -> None:
-    """A line for each run, in the order of `RUNS`."""
-    order = [f"{name}, seed {seed}" for name in RUNS for seed in SEEDS]
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(runs[key])}" for key in order if key in runs)
-    head = {
-        "command": "make recordings",
-        "machine": machine(),
-        "versions": versions("minillm-course", "torch"),
-    }
-    write_atomic(path, json.dumps(head)[:-1] + ', "runs": {\n' + lines + "\n}}\n")
+        for seed in seeds:
+            course = Course("cpu", root, seed=seed)
+            decided_by = {"changes": changes | {"seed": seed}, "sft": course.key("sft")}
+            recorder.record(f"{name}, seed {seed}", decided_by, partial(run, course, **changes))
 
 
 if __name__ == "__main__":

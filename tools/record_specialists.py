@@ -1,57 +1,48 @@
-"""Record three jobs by rate, an adapter's first step, intruder directions and replay, for chapter 08.
+"""Record two jobs by rate, an adapter's first step, intruder directions and replay, for chapter 08.
 
 python tools/record_specialists.py [FOLDER OF RUNS] [SEED ...]
 
 Trains the stages before it where they are missing, then about a quarter of a minute a run, and writes
 minillm/recordings/specialists.json. What is recorded already is not repeated.
 
-The jobs: the help desk (new words), letters (a style), and the habit that PPO has learned, taught by its own answers.
+The jobs: letters (a style), and the habit that PPO has learned, taught by its own answers; beside them the help desk
+(new words), with replay.
 Learning rates are to be chosen by `minillm.evaluate.best_rate` on the figures under `choice`, of other tasks than
 those under `test`.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
+from recorder import Recorder
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from common import machine, versions  # noqa: E402
-from record import rounded  # noqa: E402
-
-from minillm.course import Course  # noqa: E402
-from minillm.data.batches import IGNORE_INDEX, whole_documents  # noqa: E402
-from minillm.data.conversations import Conversations, TaskConversations  # noqa: E402
-from minillm.data.habits import GivenConversations, answered, with_replay  # noqa: E402
-from minillm.data.tasks import DOMAINS, Tasks, held_out_tasks  # noqa: E402
-from minillm.data.world import TEST_SEED  # noqa: E402
-from minillm.evaluate import answer_tasks, domain_figures, fitting_tasks  # noqa: E402
-from minillm.files import write_atomic  # noqa: E402
-from minillm.model.gpt import GPT  # noqa: E402
-from minillm.model.lora import LoRAConfig, apply_lora, merged_state_dict  # noqa: E402
-from minillm.model.updates import first_lora_update, intruders, progress, shrink_intruders  # noqa: E402
-from minillm.stages.sft import answer_losses, chat_documents, fine_tune  # noqa: E402
-from minillm.text.chat import render_chat  # noqa: E402
-from minillm.train.options import RunOptions  # noqa: E402
+from minillm.course import Course
+from minillm.data.batches import IGNORE_INDEX, whole_documents
+from minillm.data.conversations import Conversations, TaskConversations
+from minillm.data.habits import GivenConversations, answered, with_replay
+from minillm.data.tasks import DOMAINS, Tasks, held_out_tasks
+from minillm.data.world import TEST_SEED
+from minillm.evaluate import answer_tasks, domain_figures, fitting_tasks
+from minillm.model.gpt import GPT
+from minillm.model.lora import LoRAConfig, apply_lora, merged_state_dict
+from minillm.model.updates import first_lora_update, intruders, progress, shrink_intruders
+from minillm.stages.sft import answer_losses, chat_documents, fine_tune
+from minillm.text.chat import render_chat
+from minillm.train.options import RunOptions
 
 SEEDS = (0, 1, 2)
 CHOICE_SEED, HABIT_SEED = 1001, 2001  # streams of tasks that nothing else uses
 DESK, LETTERS, HABIT = "help desk", "letters", "habit"
 STEPS = {DESK: 200, LETTERS: 200, HABIT: 60}
-FULL = (0.00005, 0.0001, 0.0002, 0.0004, 0.001)
-RATES: dict[str, tuple[float, ...]] = {
-    "full": FULL,
-    "rank 1": (0.001, 0.002, 0.005),
-    "rank 2": (0.001, 0.002, 0.005),
+RATES: dict[str, tuple[float, ...]] = {  # of the style and the habit; `record_lora.py` has those of the desk
+    "full": (0.0001, 0.0002, 0.0004, 0.001),
+    "rank 1": (0.0005, 0.001, 0.002, 0.005),
     "rank 8": (0.0005, 0.001, 0.002),
 }
 REPLAY = 0.25  # share of chapter 05's conversations
@@ -165,7 +156,7 @@ def plans(course: Course) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """The runs of a seed by name."""
     for name in STEPS:
         yield f"{name}, before", lambda name=name: examined(course, name, course.stage("sft").model)  # type: ignore[misc]
-        for method, rates in RATES.items():
+        for method, rates in RATES.items() if name != DESK else ():
             for rate in rates:
                 yield (
                     f"{name}, {method}, {rate:g}",
@@ -196,20 +187,13 @@ def plain(course: Course, model: GPT) -> GPT:
 def main() -> None:
     """Make what is missing, write after every run."""
     root = sys.argv[1] if len(sys.argv) > 1 else None
-    path = ROOT / "minillm" / "recordings" / "specialists.json"
-    runs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else {}
     for seed in [int(seed) for seed in sys.argv[2:]] or SEEDS:
         course = Course("cpu", root, seed=seed)
-        for name, make in plans(course):
-            key = f"{name}, seed {seed}"
-            if key in runs:
-                continue
-            print(key, file=sys.stderr)
-            runs[key] = rounded(make())
-            head = {"command": "make recordings", "machine": machine()}
-            head["versions"] = versions("minillm-course", "torch")
-            lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(run)}" for key, run in runs.items())
-            write_atomic(path, json.dumps(head)[:-1] + ', "runs": {\n' + lines + "\n}}\n")
+        decided_by = {"keys": {stage: course.key(stage) for stage in ("sft", "ppo", "lora")}}
+        made = dict(plans(course))
+        recorder = Recorder("specialists", [f"{name}, seed {n}" for name in made for n in SEEDS])
+        for name, make in made.items():
+            recorder.record(f"{name}, seed {seed}", decided_by, make)
 
 
 if __name__ == "__main__":
