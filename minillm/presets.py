@@ -158,13 +158,13 @@ PRESETS: dict[str, Preset] = {
             sft=SFTConfig(_adamw(steps=600, learning_rate=1e-3, micro_batch_rows=32), rows=32),
             preferences=SampledPreferences(n_train=6_000),
             reward=RewardConfig(_adamw(steps=400, learning_rate=5e-4, micro_batch_rows=4)),
-            ppo=PPOConfig(iterations=80, prompts=128, learning_rate=5e-5, rows=64),
+            ppo=PPOConfig(iterations=80, epochs=2, learning_rate=5e-5, rows=64),
             domain=TaskConversations(600, 100, _HELP_DESK),
             lora=_domain(150, rows=8, learning_rate=1e-3, full=2e-4),
             dpo=DPOConfig(
                 _adamw(steps=300, learning_rate=3e-5, validate_every=60, micro_batch_rows=4), prompts=16
             ),
-            grpo=GRPOConfig(learning_rate=5e-5, max_new_tokens=100, rows=64),
+            grpo=GRPOConfig(prompts=24, learning_rate=5e-5, max_new_tokens=100, rows=64),
         ),
         Preset(  # one modern GPU: 124 M parameters
             name="gpu",
@@ -184,9 +184,7 @@ PRESETS: dict[str, Preset] = {
             sft=SFTConfig(_adamw(steps=600, learning_rate=3e-4, micro_batch_rows=32), rows=32),
             preferences=SampledPreferences(n_train=8_000),
             reward=RewardConfig(_adamw(steps=500, learning_rate=1e-4, micro_batch_rows=4)),
-            ppo=PPOConfig(
-                iterations=100, prompts=128, learning_rate=1e-5, critic_learning_rate=5e-5, rows=32
-            ),
+            ppo=PPOConfig(iterations=100, epochs=2, learning_rate=1e-5, critic_learning_rate=5e-5, rows=32),
             domain=TaskConversations(600, 100, _HELP_DESK),
             lora=_domain(150, rows=8, learning_rate=5e-4, full=5e-5),
             dpo=DPOConfig(

@@ -52,11 +52,11 @@ class GRPOConfig(OnPolicyConfig):
     """Settings of GRPO. One iteration answers some tasks, each several times, and learns from all the answers."""
 
     iterations: int = 50  # rounds of sampling and learning
-    prompts: int = 24  # tasks of an iteration
+    prompts: int = 48  # tasks of an iteration
     answers: int = 8  # to each task: a group
     epochs: int = 1  # passes over an iteration's answers
     minibatches: int = 1  # updates in a pass
-    learning_rate: float = 3e-4  # AdamW's peak
+    learning_rate: float = 4e-4  # AdamW's peak
     final_share: float = 0.1  # share of the learning rate that is left at the end of its linear fall
     scale: bool = True  # whether the advantages of a group are divided by its spread
     clip_low: float = 0.2  # how far the ratio of probabilities may fall below 1 before that stops paying

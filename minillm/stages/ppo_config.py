@@ -16,10 +16,10 @@ class PPOConfig(OnPolicyConfig):
     """Settings of PPO. One iteration samples answers and learns from them, a few times over."""
 
     iterations: int = 24  # rounds of sampling and learning
-    prompts: int = 64  # answered in an iteration, once each
-    epochs: int = 2  # passes over an iteration's answers
+    prompts: int = 128  # answered in an iteration, once each
+    epochs: int = 1  # passes over an iteration's answers
     minibatches: int = 2  # updates in a pass
-    learning_rate: float = 1e-4  # AdamW's peak for the policy
+    learning_rate: float = 2e-4  # AdamW's peak for the policy
     critic_learning_rate: float = 1e-3  # AdamW's peak for the critic
     critic_warmup: int = 0  # first iterations in which only the critic learns
     final_share: float = 0.1  # share of the learning rates that is left at the end of their linear fall
