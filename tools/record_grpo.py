@@ -62,7 +62,7 @@ RUNS: dict[str, tuple[GRPOConfig, tuple[int, ...], bool, Callable[[Task, str], f
 }
 WATCHED, EXAMINED, SAMPLES = (
     60,
-    50,
+    40,
     64,
 )  # sums watched in training; sums examined before and after, answers to each
 KNOWN_TASKS = 40  # of each family of the course, to see what else is lost
@@ -98,10 +98,10 @@ def examined(model: GPT, tokenizer: Tokenizer, n_steps: int) -> dict[str, Any]:
     return found
 
 
-def examination(model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Sums of one to four steps, and what is known of everything else."""
+def examination(model: GPT, tokenizer: Tokenizer, n_steps: tuple[int, ...]) -> dict[str, Any]:
+    """Sums of so many steps, and what is known of everything else."""
     known = evaluate_tasks(model, tokenizer, KNOWN_TASKS)
-    sums = {f"{n} steps": examined(model, tokenizer, n) for n in (1, 2, 3, 4)}
+    sums = {f"{n} steps": examined(model, tokenizer, n) for n in n_steps}
     return sums | {"task_accuracy": known.task_accuracy, "accuracy": known.accuracy}
 
 
@@ -116,6 +116,7 @@ def run(course: Course, name: str) -> dict[str, Any]:
     config, n_steps, taught, check = RUNS[name]
     tokenizer = course.stage("sft").tokenizer
     start = copy.deepcopy(taught_assistant(course) if taught else course.stage("sft").language_model)
+    around = (min(n_steps) - 1, *n_steps)  # sums a step shorter are examined too
     watched = [
         task for n in n_steps for task in StepSums("test", n).tasks(WATCHED // len(n_steps), GRPO_TEST_SEED)
     ]
@@ -132,8 +133,8 @@ def run(course: Course, name: str) -> dict[str, Any]:
     training = GRPORun(config, start, tokenizer, alternating(n_steps), options, check, look)
     policy, figures = carry_out(training, watch, lambda numbers: f"right {numbers['reward']:.0%}")
     return {
-        "before": examination(start, tokenizer),
-        "after": examination(policy, tokenizer),
+        "before": before(course, taught, around),
+        "after": examination(policy, tokenizer, around),
         "figures": figures,
         "metrics": training.log.lines,
     }
@@ -147,6 +148,13 @@ def taught_assistant(course: Course) -> GPT:
     options = RunOptions(seed=course.preset.seed, runtime=course.runtime, progress=False)
     fine_tune(TEACHING, taught, sft.tokenizer, BARE_SUMS, course.preset.corpus, options)
     return taught.eval()
+
+
+@cache
+def before(course: Course, taught: bool, n_steps: tuple[int, ...]) -> dict[str, Any]:
+    """What a run starts from, examined once."""
+    model = taught_assistant(course) if taught else course.stage("sft").language_model
+    return examination(model, course.stage("sft").tokenizer, n_steps)
 
 
 def main() -> None:
