@@ -281,8 +281,8 @@ def _is_heap(reading: Reading) -> bool:
 def verify(task: Task, answer: str) -> bool:
     """Whether an answer is right, by the marking of its family: what a program can reward.
 
-    This is stricter than `Verdict.is_correct`: who says another candidate, even in a true remark about something else,
-    is not verified. Otherwise it would pay to recite all that one knows, or the whole passage.
+    This is stricter than `Verdict.is_correct`: who says another candidate (`Family.candidates`), even in a true remark
+    about something else, is not verified. Otherwise it would pay to recite all that one knows, or the whole passage.
 
     Args:
         task: of one of the families that are `verifiable`.
@@ -301,7 +301,7 @@ def verify(task: Task, answer: str) -> bool:
         raise ValueError(
             f"family={task.family!r} cannot be verified by a program; take tasks of {verifiable}"
         )
-    return Judge()(task, answer).is_correct and not family.read(task, answer).candidates
+    return Judge()(task, answer).is_correct and not family.candidates(family.read(task, answer))
 
 
 def noisy_ranking(scores: Sequence[float], generator: torch.Generator, noise: float = 0.1) -> list[int]:

@@ -119,6 +119,7 @@ class Reading:
         words: all of them, in lower case.
         sentences: the sentences with words in them.
         own: the sentences that say something: no kind ending, nor the request once more, nor usually a question.
+        claims: those of them that are no friendly wishes.
         keys: those of the task that the own sentences say, and that not of somebody or something else.
         rivals: likewise; without those in a true remark about something else.
         candidates: all rivals that are said, wherever.
@@ -140,8 +141,8 @@ class Reading:
         self.asked: list[str] = [s.strip() for s in SENTENCE.findall(task.question) if words_of(s)]
         own = [s for s in self.sentences if self._says_something(s, asks_too)]
         self.own = [s for s in own if not _TAKEN_BACK.search(_after(s, own))]
-        claims = [s for s in self.own if not (excuses_wishes and self._is_wish(s))]
-        self.candidates = said(task.rivals, claims)
+        self.claims = [s for s in self.own if not (excuses_wishes and self._is_wish(s))]
+        self.candidates = said(task.rivals, self.claims)
         self.about, self.hedges = about or {}, False
         if not self.about:
             self.keys, self.rivals = said(task.keys, self.own), self.candidates
@@ -150,7 +151,7 @@ class Reading:
         answers = [clause for clause in clauses if not self._is_elsewhere(clause)]
         self.keys = said(task.keys, answers)
         self.hedges = any(_HEDGE.search(clause) and said(task.keys, [clause]) for clause in answers)
-        claims = [clause for s in claims for clause in _BETWEEN_CLAUSES.split(s)]
+        claims = [clause for s in self.claims for clause in _BETWEEN_CLAUSES.split(s)]
         self.rivals = said(task.rivals, [c for c in claims if not self._is_true_aside(c)])
 
     def _is_elsewhere(self, clause: str) -> bool:

@@ -626,6 +626,66 @@ def test_verify_is_stricter_than_the_judge_about_remarks():
     assert verify(PASSAGE, "Kofi is at the quarry.")
 
 
+def _asked_of(passage: str, question: str, *keys: str, rivals: tuple[str, ...] = ()) -> Task:
+    return Task("reading", (("user", f"{passage} {question}"),), f"{' '.join(keys)}.", keys, rivals)
+
+
+TOLD = "Lotte is at the quarry with a purple spoon. Dev is at the shop, fast asleep."
+WHO = _asked_of(TOLD, "Who is at the quarry?", "Lotte", rivals=("Dev",))
+WHERE = _asked_of(TOLD, "Where is Lotte?", "quarry", rivals=("shop",))
+WHAT = _asked_of("Dev gave a yellow drum to Pia.", "What did Pia get?", "yellow", "drum")
+FEELS = _asked_of("Hugo is sad because it is Monday.", "How does Hugo feel?", "sad")
+SPOT = _asked_of("Hugo has hidden a kite inside the oven.", "Where is the kite?", "inside the oven")
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        (WHO, "It is Lotte and Dev."),
+        (WHO, "It is Lotte and Mei."),  # not in the passage
+        (WHO, "It is Lotte and Zelda."),  # not in the village
+        (WHO, "Zelda and Lotte."),
+        (WHO, "lotte, zelda"),
+        (WHO, "It is Lotte and Brialoo."),  # made up
+        (WHO, "Brialoo. Lotte."),
+        (WHERE, "Lotte is at the quarry. Lotte is at the mill."),
+        (WHAT, "Pia got a yellow drum and a kite."),
+        (WHAT, "Pia got a yellow, rusty drum."),
+        (FEELS, "Hugo is sad. Hugo is merry."),
+        (SPOT, "The kite is inside the oven. The kite is behind the door."),
+        (SHOEMAKER, "It is Yara and Zelda."),
+    ],
+)
+def test_verify_refuses_others_of_the_kind_that_nobody_has_named(task, answer):
+    assert judge(task, task.answer).is_correct and not verify(task, answer)
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        (WHO, "It is Lotte, not Dev."),
+        (WHO, "It is Lotte, not Zelda."),
+        (WHO, "It is not Brialoo but Lotte."),
+        (WHO, "Of course it is Lotte."),
+        (WHO, "Lotte is at the quarry with a purple spoon. Thank you for asking!"),
+        (WHO, "The doctor, Lotte, is at the quarry."),
+        (WHERE, "Lotte is at the quarry."),
+        (WHAT, "From Dev, Pia got a drum. It is yellow."),
+        (FEELS, "Hugo is sad because it is Monday."),
+        (SPOT, "The kite of Hugo is in the oven."),
+        (SHOEMAKER, "It is Yara, and not Zelda."),
+    ],
+)
+def test_verify_takes_denials_and_what_is_of_another_kind(task, answer):
+    assert verify(task, answer)
+
+
+@pytest.mark.parametrize("family", VERIFIABLE)
+def test_verify_takes_the_reference_answers(family):
+    for task in held_out_tasks(60, [family]):
+        assert verify(task, f"{task.answer} {KIND_ENDINGS[0]}"), task
+
+
 # -- the noise --------------------------------------------------------------------------------------------------------
 
 

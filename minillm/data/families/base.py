@@ -92,6 +92,10 @@ class Family:
         """The part of an answer that speaks to the user, and must not be rude."""
         return reading.answer
 
+    def candidates(self, reading: Reading) -> list[str]:
+        """What else it says that could be taken for the answer, be it in a true remark; `verify` allows none."""
+        return reading.candidates
+
     def contradicts_itself(self, reading: Reading) -> bool:
         """Whether an answer says a thing and its rival or its denial, or guesses at many."""
         if reading.rivals and (reading.keys or len(reading.rivals) >= _GUESSES):

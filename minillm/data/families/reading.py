@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from minillm.data import passages
 from minillm.data.families.base import Family
+from minillm.data.families.candidates import others_said
 from minillm.data.families.drawing import SLOT, combine, word_set
 from minillm.data.grammar import Scene
 from minillm.data.remarks import subjects
 from minillm.data.task_types import Draft, Task, TaskSplit
-from minillm.data.wording import SENTENCE, naming_words
+from minillm.data.wording import SENTENCE, Reading, naming_words
+from minillm.data.world import POOLS
 
 __all__ = ["Passages"]
 
@@ -100,7 +102,16 @@ class Passages(Family):
         """Whom and what the question after the passage names."""
         return subjects(naming_words(SENTENCE.findall(task.question)[-1]))
 
+    def candidates(self, reading: Reading) -> list[str]:
+        """Whatever it says of a kind that is asked for, whether the passage names it or not."""
+        return [*reading.candidates, *others_said(reading, _KINDS)]
+
 
 def _kin(slot: str) -> str:
     name = slot.rstrip("0123456789")
     return _KIN.get(name, name)
+
+
+# All that there is of each kind that is asked for.
+_ANSWERS = " ".join(answer for _, *asked in passages.PASSAGES for _, answer in asked)
+_KINDS = [tuple(map(str, POOLS[kind])) for kind in sorted(set(map(_kin, SLOT.findall(_ANSWERS))))]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from minillm.data.families.base import Family
+from minillm.data.families.candidates import others_said
 from minillm.data.families.drawing import ask_about, framed, of_everybody
 from minillm.data.grammar import Scene
 from minillm.data.questions import AGAIN, OTHERS, PEOPLE_RELATIONS, Relation
 from minillm.data.task_types import Draft, TaskSplit
+from minillm.data.wording import Reading
 
 __all__ = ["Village"]
 
@@ -37,6 +39,10 @@ class Village(Family):
         scene["hero"] = scene["friend"]
         question = scene.say(scene.draws.choose(OTHERS[split]))
         return ask_about(scene, split, relation, of_everybody(relation), question, history)
+
+    def candidates(self, reading: Reading) -> list[str]:
+        """The rivals that it says, and where somebody is asked for, people from elsewhere."""
+        return [*reading.candidates, *others_said(reading, ())]
 
     @staticmethod
     def _asked(scene: Scene, split: TaskSplit, relation: Relation) -> tuple[tuple[str, str], ...]:
