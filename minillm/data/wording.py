@@ -226,8 +226,11 @@ def _after(sentence: str, sentences: Sequence[str]) -> str:
 
 
 def naming_words(text: str) -> tuple[str, ...]:
-    """The words of a text among which names are looked for; "may" is the month only where it is written "May"."""
-    return tuple(word for word in words_of(text) if word != "may" or "May" in text)
+    """The words of a text among which names are looked for, without the marks of whose something is.
+
+    Where it is not written "May", "may" is no month.
+    """
+    return tuple(word.removesuffix("'s") for word in words_of(text) if word != "may" or "May" in text)
 
 
 def words_of(text: str) -> list[str]:

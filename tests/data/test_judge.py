@@ -477,6 +477,13 @@ def test_scores_of_arbitrary_text_lie_between_0_and_1(answer, task, ended):
 # -- what is said of whom ---------------------------------------------------------------------------------------------
 
 SHOEMAKER = Task("village", (("user", "Who is the shoemaker?"),), "Yara.", ("Yara",), ("Tara", "Mei", "Wim"))
+HOBBY = Task(
+    "village",
+    (("user", "Who is Pia?"), ("assistant", "The carpenter."), ("user", "Tell me Hugo's hobby.")),
+    "Hugo enjoys sleeping in the sun.",
+    ("sleeping in the sun",),
+    ("being early",),
+)
 PASSAGE = Task(
     "reading",
     (("user", "Kofi is still at the quarry. Dev is at the lake, fast asleep. Where is Kofi?"),),
@@ -498,6 +505,7 @@ PASSAGE = Task(
         (SHOEMAKER, "Yara is not the shoemaker.", False),
         (SHOEMAKER, "It is Yara. That is wrong.", False),
         (SHOEMAKER, "It is not Tara but Yara.", True),
+        (HOBBY, "Hugo enjoys sleeping in the sun.", True),  # whom "Hugo's" asks about, and nobody before him
         (CAPITAL, "Anything but Lima.", False),
         (CAPITAL, "The capital of Peru is Lima. The capital of Italy is Rome.", True),
         (CAPITAL, "The capital of Peru is Lima. The capital of Norway is Rome.", False),
