@@ -45,9 +45,9 @@ _TEMPERATURE = "0: always the likeliest token [default: 0.3, with a base model 0
 _CONVERSATIONS = """Conversations to fine-tune on instead of the preset's: a .jsonl file, a folder or pattern of such
 files with {"messages": [...]} on each line, a dataset of the Hugging Face Hub (owner/name), or tasks, the
 built-in ones."""
-_PREFERENCES = """Ranked answers for the reward model instead of the preset's: a .jsonl file, a folder or pattern of
-such files with {"prompt": ..., "chosen": ..., "rejected": ...} on each line, a dataset of the Hugging Face Hub
-(owner/name), or judge, the built-in ones."""
+_PREFERENCES = """Ranked answers for the stages dpo and reward instead of the preset's: a .jsonl file, a folder or
+pattern of such files with {"prompt": ..., "chosen": ..., "rejected": ...} on each line, a dataset of the Hugging Face
+Hub (owner/name), or judge, the built-in ones."""
 _DOMAIN = """Conversations to make a specialist with (the stage lora) instead of the preset's help desk: a source as for
 --sft, or 'letters' (built in)."""
 PresetOption = Annotated[str, _option("NAME", "Settings for a machine: smoke, cpu, colab, gpu or auto.")]

@@ -128,6 +128,12 @@ def test_help_explains_every_flag(command):
             ), line
 
 
+def test_help_names_the_stages_that_learn_from_ranked_answers():
+    told = " ".join(minillm("run", "--help").out.split()).partition("--preferences SOURCE ")[2]
+    learners = [name for name, stage in STAGES.items() if "preferences" in stage.parents]
+    assert told.startswith(f"Ranked answers for the stages {' and '.join(learners)} instead")
+
+
 def test_version():
     assert minillm("--version").out == f"minillm {__version__}\n"
 
