@@ -37,9 +37,8 @@ AFTER_BASE := $(call NAMED,01 02 03 04)
 AFTER_SFT := $(call NAMED,05)
 AFTER_PPO := $(call NAMED,06 07)
 AFTER_LORA := $(call NAMED,08)
-AFTER_GRPO := $(call NAMED,10)
-AFTER_ALL := $(filter-out $(AFTER_BASE) $(AFTER_SFT) $(AFTER_PPO) $(AFTER_LORA) $(AFTER_GRPO),$(CHAPTERS:book/%.ipynb=$(PASSED)/%))
-CHECKED := $(AFTER_ALL) $(AFTER_PPO) $(AFTER_GRPO) $(AFTER_LORA) $(AFTER_SFT) $(AFTER_BASE)
+AFTER_ALL := $(filter-out $(AFTER_BASE) $(AFTER_SFT) $(AFTER_PPO) $(AFTER_LORA),$(CHAPTERS:book/%.ipynb=$(PASSED)/%))
+CHECKED := $(AFTER_ALL) $(AFTER_PPO) $(AFTER_LORA) $(AFTER_SFT) $(AFTER_BASE)
 # So many targets at a time; with one job, as many as the make above allows.
 SIDE_BY_SIDE := $(if $(filter-out 1,$(JOBS)),-j $(JOBS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target))
 RUN := $(BIN)/minillm run --preset $(PRESET) $(if $(THREADS),--threads $(THREADS))
@@ -117,7 +116,7 @@ $(AFTER_SFT): $(PASSED)/trained-sft
 $(AFTER_PPO) $(AFTER_ALL): $(PASSED)/trained-ppo
 $(AFTER_ALL): $(PASSED)/trained-dpo
 $(AFTER_LORA) $(AFTER_ALL): $(PASSED)/trained-lora
-$(AFTER_GRPO) $(AFTER_ALL): $(PASSED)/trained-grpo
+$(AFTER_ALL): $(PASSED)/trained-grpo
 
 $(CHECKED): $(PASSED)/%: book/%.ipynb book/pytest.ini book/conftest.py $(ENV) $(PACKAGE)
 	@mkdir -p $(REPORTS)
