@@ -70,5 +70,5 @@ PREFERENCES: Stage[None] = Stage(
         "preferences": "the judge knows the built-in tasks only; give --preferences, ranked answers to your own prompts"
     },
     seeded=False,
-    version=2,
+    version=3,
 )
