@@ -10,7 +10,7 @@ from minillm.data import village
 from minillm.data.families.drawing import word_set
 from minillm.data.lexicon import known_words
 from minillm.data.names import REAL_NAMES
-from minillm.data.wording import SENTENCE, Reading, said, words_of
+from minillm.data.wording import SENTENCE, Reading, naming_words, said, words_of
 
 __all__ = ["others_said"]
 
@@ -32,7 +32,8 @@ def others_said(reading: Reading, kinds: Iterable[tuple[str, ...]]) -> list[str]
     keys = {key.lower() for key in reading.task.keys}
     others = [other for kind in kinds if not keys.isdisjoint(_lower(kind)) for other in kind]
     if not keys.isdisjoint(_lower(_VILLAGERS)):
-        others += [*_STRANGERS, *_made_up_names(reading)]
+        words = {word for claim in reading.claims for word in naming_words(claim)}
+        others += [*(name for name in _STRANGERS if name.lower() in words), *_made_up_names(reading)]
     same = [word_set(phrase) for phrase in (SENTENCE.findall(reading.task.question)[-1], *keys)]
     others = [other for other in others if not any(word_set(other) <= words for words in same)]
     return said(others, reading.claims)
