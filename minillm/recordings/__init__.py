@@ -22,9 +22,10 @@ def recording(name: str) -> dict[str, Any]:
     Returns:
         `machine` and `versions` it was made with, the `command` that makes it, and `runs`: for each run by name its
         `figures`; of "ppo" also its `flag` for `minillm run --preset cpu --stages ppo` and its `metrics`, line by line;
-        of "lora" the `changes` of the preset's settings; of "grpo" its `changes`, its `metrics`, and what
-        sums came to `before` and `after`, by their number of steps; of "specialists" losses and skills of a job. Of "small_runs" (chapter 04) each run has its losses, of
-        "annotators" (chapter 06) it is a share of pairs (%); `made_from` has the keys of the stages that decide it.
+        of "lora" the `changes` of the preset's settings; of "grpo" its `changes`, its `metrics`, and what sums came to
+        `before` and `after`, by their number of steps; of "specialists" losses and skills of a job. Of "small_runs"
+        (chapter 04) each run has its losses, of "annotators" (chapter 06) it is a share of pairs (%); `made_from` has
+        the keys of the stages that decide it.
     Raises:
         ValueError: there is none of that name.
     """
