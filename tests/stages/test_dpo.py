@@ -12,9 +12,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_comparisons import FIT, SHAPE, TOKENIZER, comparison, toy
 
 from minillm.data.comparisons import Comparison
-from minillm.model.gpt import GPT, GPTConfig
+from minillm.model.gpt import GPT
 from minillm.stages.dpo import (
     DPOConfig,
     PreferenceBatches,
@@ -30,43 +31,10 @@ from minillm.stages.dpo import (
 from minillm.stages.preference_losses import PAIRS
 from minillm.stages.reward import ranking_loss
 from minillm.text.chat import render_chat
-from minillm.text.tokenizer import Tokenizer
 from minillm.train.config import FitConfig
 from minillm.train.options import RunOptions
-from minillm.train.runtime import choose_runtime
 
-TOKENIZER = Tokenizer([])  # of bytes
-SHAPE = GPTConfig(
-    TOKENIZER.vocab_size, context_length=40, n_layer=1, n_head=2, n_kv_head=1, d_model=20, d_ff=28
-)
-CONFIG = DPOConfig(
-    FitConfig(steps=8, optimizer="adamw", learning_rate=3e-3, checkpoint_every=3, validate_every=4),
-    prompts=4,
-)
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    return choose_runtime(device="cpu", precision="fp32", compile=False)
-
-
-def comparison(question, answers, ranks, **more):
-    return Comparison(({"role": "user", "content": question},), tuple(answers), tuple(ranks), **more)
-
-
-def toy(n, seed=0):
-    """Answers with a "z" in them are preferred; two to four answers a prompt, of different length, some tied."""
-    random = np.random.default_rng(seed)
-    made = []
-    for _ in range(n):
-        count = int(random.integers(2, 5))
-        plain = ["".join(random.choice(list("abcdefgh"), int(random.integers(1, 9)))) for _ in range(count)]
-        good = [True, False, *(bool(random.integers(2)) for _ in range(count - 2))]
-        answers = [
-            text + "z" + text[:2] if better else text for text, better in zip(plain, good, strict=True)
-        ]
-        made.append(comparison(plain[0] + "?", answers, [0 if better else 1 for better in good]))
-    return made
+CONFIG = DPOConfig(FIT, prompts=4)
 
 
 def make_gpt(seed=1):

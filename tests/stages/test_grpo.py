@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import fields, replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
-from torch.nn import functional as F
+from small_policies import (
+    END_ID,
+    LIKED,
+    TOKENIZER,
+    CrashError,
+    TablePolicy,
+    crashing,
+    lines,
+    make_policy,
+    norm_of,
+    same,
+    weights,
+)
 
 from minillm.data.task_types import Task
-from minillm.model.gpt import GPT, GPTConfig
 from minillm.stages import grpo as grpo_module
 from minillm.stages.grpo import GRPOConfig, GRPORun, group_advantages, grpo_loss, mean_kl, train_by_check
 from minillm.stages.rollouts import Rollouts, action_log_probs
-from minillm.text.chat import END, answer_text, render_chat
-from minillm.text.tokenizer import Tokenizer
+from minillm.text.chat import answer_text, render_chat
 from minillm.train.checkpoint import Checkpoints
 from minillm.train.options import RunOptions
-from minillm.train.runtime import choose_runtime, make_generator
+from minillm.train.runtime import make_generator
 
 BATCH, TIME = 4, 7
 MASK = torch.tensor(
@@ -185,19 +192,6 @@ def test_at_the_reference_the_leash_pulls_nowhere_and_beyond_it_back():
 
 # -- the steps, a second time --
 
-TOKENIZER = Tokenizer([])  # of bytes
-END_ID = TOKENIZER.special_tokens[END]
-LIKED = ord("a")
-SHAPE = GPTConfig(
-    TOKENIZER.vocab_size,
-    context_length=32,
-    n_layer=1,
-    n_head=2,
-    n_kv_head=1,
-    d_model=12,
-    d_ff=20,
-    tie_embeddings=False,
-)
 CONFIG = GRPOConfig(
     iterations=4,
     prompts=5,
@@ -213,17 +207,6 @@ CONFIG = GRPOConfig(
 )
 
 
-def make_policy(seed=1):
-    """Random weights everywhere; every state leans towards the end token and one letter, so that answers do end."""
-    policy = GPT(SHAPE, generator=seed).eval()
-    generator = torch.Generator().manual_seed(seed)
-    for name, weight in policy.named_parameters():
-        weight.data.normal_(1.0 if name.endswith("norm.weight") else 0.0, 0.2, generator=generator)
-    policy.model.embed_tokens.weight.data[:, 0] = 1.5
-    policy.lm_head.weight.data[END_ID, 0] = policy.lm_head.weight.data[LIKED, 0] = 1.1
-    return policy
-
-
 def task(number):
     return Task("arithmetic", (("user", "bcdefgh"[: 1 + number % 5]),), "a", ("a",))
 
@@ -233,11 +216,6 @@ def is_even(asked, answer):
     return sum(map(ord, answer + asked.question)) % 2 == 0
 
 
-@pytest.fixture(scope="module")
-def runtime():
-    return choose_runtime(device="cpu", precision="fp32", compile=False)
-
-
 @pytest.fixture
 def make_run(runtime):
     def make(check=is_even, tasks=task, folder=None, seed=0, look=None, **changes):
@@ -245,26 +223,6 @@ def make_run(runtime):
         return GRPORun(replace(CONFIG, **changes), make_policy(), TOKENIZER, tasks, options, check, look)
 
     return make
-
-
-def weights(model):
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def same(one, other):
-    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
-
-
-class TablePolicy(nn.Module):
-    """A policy without a network: the logits of the next token are a column of a table, chosen by the last token."""
-
-    def __init__(self, table):
-        super().__init__()
-        self.head_weight = nn.Parameter(torch.tensor(table, dtype=torch.float32))  # (vocab, vocab)
-        self.config = SimpleNamespace(context_length=99)
-
-    def hidden(self, ids):
-        return F.one_hot(ids, len(self.head_weight)).float()
 
 
 class NumpyGRPO:
@@ -550,37 +508,12 @@ def test_every_part_is_described(make_run):
 # -- the stage --
 
 
-def lines(folder, name="metrics.jsonl"):
-    """The lines of a log, without the times."""
-    rows = map(json.loads, (folder / name).read_text(encoding="utf-8").splitlines())
-    return [{key: value for key, value in row.items() if "seconds" not in key} for row in rows]
-
-
 def stage(folder, runtime, tasks=task, evaluate=None, seed=0, **changes):
     options = RunOptions(folder=folder, seed=seed, runtime=runtime, progress=False)
     policy, figures = train_by_check(
         replace(CONFIG, **changes), make_policy(), TOKENIZER, tasks, options, check=is_even, evaluate=evaluate
     )
     return figures, policy
-
-
-def norm_of(policy):
-    return {"norm": float(sum(weight.detach().square().sum() for weight in policy.parameters()))}
-
-
-class Crash(Exception):
-    pass
-
-
-def crashing(at):
-    """Tasks that fail in an iteration, counted from 0."""
-
-    def ask(number):
-        if number >= at * CONFIG.prompts:
-            raise Crash
-        return task(number)
-
-    return ask
 
 
 def test_the_stage_writes_both_logs(tmp_path, runtime):
@@ -598,8 +531,8 @@ def test_the_stage_writes_both_logs(tmp_path, runtime):
 @pytest.mark.parametrize("changes", [{}, {"kl_coef": 0.0, "scale": False}])
 def test_a_run_that_was_cut_off_ends_with_the_same_weights_and_logs(tmp_path, runtime, crash_at, changes):
     whole, policy = stage(tmp_path / "whole", runtime, evaluate=norm_of, **changes)
-    with pytest.raises(Crash):
-        stage(tmp_path / "cut", runtime, crashing(crash_at), norm_of, **changes)
+    with pytest.raises(CrashError):
+        stage(tmp_path / "cut", runtime, crashing(task, crash_at * CONFIG.prompts), norm_of, **changes)
     again, resumed = stage(tmp_path / "cut", runtime, evaluate=norm_of, **changes)
     assert same(weights(policy), weights(resumed))
     states = [Checkpoints(tmp_path / place / "checkpoints").load()[1] for place in ("whole", "cut")]

@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 from dataclasses import fields, replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from small_policies import (
+    END_ID,
+    LIKED,
+    TOKENIZER,
+    CrashError,
+    TablePolicy,
+    crashing,
+    lines,
+    make_policy,
+    norm_of,
+    same,
+    weights,
+)
 from torch import nn
-from torch.nn import functional as F
 
-from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.heads import RewardModel
 from minillm.stages import ppo_run
 from minillm.stages.policy_losses import gae, whiten
 from minillm.stages.ppo import PPOConfig, train_policy
 from minillm.stages.ppo_run import PPORun, token_rewards
 from minillm.stages.rollouts import Rollouts, action_log_probs
-from minillm.text.chat import END, answer_text, render_chat
-from minillm.text.tokenizer import Tokenizer
+from minillm.text.chat import answer_text, render_chat
 from minillm.train.checkpoint import Checkpoints
 from minillm.train.interrupt import TrainingInterrupted
 from minillm.train.options import RunOptions
 from minillm.train.run import TrainingDivergedError
-from minillm.train.runtime import choose_runtime, make_generator
+from minillm.train.runtime import make_generator
 
-TOKENIZER = Tokenizer([])  # of bytes
-END_ID = TOKENIZER.special_tokens[END]
-LIKED = ord("a")
-SHAPE = GPTConfig(
-    TOKENIZER.vocab_size,
-    context_length=32,
-    n_layer=1,
-    n_head=2,
-    n_kv_head=1,
-    d_model=12,
-    d_ff=20,
-    tie_embeddings=False,
-)
 CONFIG = PPOConfig(
     iterations=4,
     prompts=10,
@@ -54,17 +49,6 @@ CONFIG = PPOConfig(
     evaluate_every=3,
     checkpoint_every=2,
 )
-
-
-def make_policy(seed=1):
-    """Random weights everywhere; every state leans towards the end token and one letter, so that answers do end."""
-    policy = GPT(SHAPE, generator=seed).eval()
-    generator = torch.Generator().manual_seed(seed)
-    for name, weight in policy.named_parameters():
-        weight.data.normal_(1.0 if name.endswith("norm.weight") else 0.0, 0.2, generator=generator)
-    policy.model.embed_tokens.weight.data[:, 0] = 1.5
-    policy.lm_head.weight.data[END_ID, 0] = policy.lm_head.weight.data[LIKED, 0] = 1.1
-    return policy
 
 
 def make_reward(policy=None):
@@ -91,11 +75,6 @@ def prompt(number):
     return [{"role": "user", "content": "bcdefgh"[: 1 + number % 5]}]
 
 
-@pytest.fixture(scope="module")
-def runtime():
-    return choose_runtime(device="cpu", precision="fp32", compile=False)
-
-
 @pytest.fixture
 def make_run(runtime):
     def make(reward_model=None, prompts=prompt, folder=None, seed=0, **changes):
@@ -104,14 +83,6 @@ def make_run(runtime):
         return PPORun(config, make_policy(), reward_model or make_reward(), TOKENIZER, prompts, options)
 
     return make
-
-
-def weights(model):
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def same(one, other):
-    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_prompts_that_leave_no_room_are_told(make_run):
@@ -136,18 +107,6 @@ def test_a_critic_that_diverges_leaves_the_policy_as_it_was(make_run):
 
 
 # -- one step, a second time --
-
-
-class TablePolicy(nn.Module):
-    """A policy without a network: the logits of the next token are a column of a table, chosen by the last token."""
-
-    def __init__(self, table):
-        super().__init__()
-        self.head_weight = nn.Parameter(torch.tensor(table, dtype=torch.float32))  # (vocab, vocab)
-        self.config = SimpleNamespace(context_length=99)
-
-    def hidden(self, ids):
-        return F.one_hot(ids, len(self.head_weight)).float()
 
 
 class TableCritic(nn.Module):
@@ -637,12 +596,6 @@ def test_every_part_is_described(make_run):
 # -- the stage --
 
 
-def lines(folder, name="metrics.jsonl"):
-    """The lines of a log, without the times."""
-    rows = map(json.loads, (folder / name).read_text(encoding="utf-8").splitlines())
-    return [{key: value for key, value in row.items() if "seconds" not in key} for row in rows]
-
-
 def stage(folder, runtime, prompts=prompt, evaluate=None, seed=0, **changes):
     config = replace(CONFIG, **changes)
     options = RunOptions(folder=folder, seed=seed, runtime=runtime, progress=False)
@@ -655,25 +608,6 @@ def stage(folder, runtime, prompts=prompt, evaluate=None, seed=0, **changes):
 def final_state(folder):
     """Every tensor of the last checkpoint: policy, critic and both optimizers."""
     return Checkpoints(folder / "checkpoints").load()[1]
-
-
-def norm_of(policy):
-    return {"norm": float(sum(weight.detach().square().sum() for weight in policy.parameters()))}
-
-
-class Crash(Exception):
-    pass
-
-
-def crashing(at):
-    """Prompts that fail in an iteration, counted from 0."""
-
-    def ask(number):
-        if number >= at * CONFIG.prompts:
-            raise Crash
-        return prompt(number)
-
-    return ask
 
 
 def test_the_stage_writes_both_logs(tmp_path, runtime):
@@ -692,8 +626,8 @@ def test_the_stage_writes_both_logs(tmp_path, runtime):
 @pytest.mark.parametrize("changes", [{}, {"kl_target": 0.5, "critic_warmup": 3}])
 def test_a_run_that_was_cut_off_ends_with_the_same_weights_and_logs(tmp_path, runtime, crash_at, changes):
     whole, policy = stage(tmp_path / "whole", runtime, evaluate=norm_of, **changes)
-    with pytest.raises(Crash):
-        stage(tmp_path / "cut", runtime, crashing(crash_at), norm_of, **changes)
+    with pytest.raises(CrashError):
+        stage(tmp_path / "cut", runtime, crashing(prompt, crash_at * CONFIG.prompts), norm_of, **changes)
     again, resumed = stage(tmp_path / "cut", runtime, evaluate=norm_of, **changes)
     assert same(weights(policy), weights(resumed))
     assert same(final_state(tmp_path / "whole"), final_state(tmp_path / "cut"))
@@ -712,11 +646,11 @@ def test_lines_beyond_the_last_checkpoint_are_written_once(tmp_path, runtime, mo
 
     def fills_up(self, step, *arguments):
         if step == 4:
-            raise Crash
+            raise CrashError
         return save(self, step, *arguments)
 
     monkeypatch.setattr(Checkpoints, "save", fills_up)
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         stage(tmp_path / "cut", runtime)
     monkeypatch.undo()
     assert len(lines(tmp_path / "cut")) == 4
@@ -743,7 +677,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, runtime):
 
 def test_a_finished_run_is_not_repeated(tmp_path, runtime):
     figures, policy = stage(tmp_path, runtime)
-    again, loaded = stage(tmp_path, runtime, crashing(0))
+    again, loaded = stage(tmp_path, runtime, crashing(prompt, 0))
     assert same(weights(policy), weights(loaded))
     assert again["train_reward"] == figures["train_reward"] and again["tokens"] == figures["tokens"]
 

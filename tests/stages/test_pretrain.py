@@ -20,17 +20,11 @@ from minillm.text.tokenizer import Tokenizer
 from minillm.train.config import FitConfig
 from minillm.train.document_loss import document_loss
 from minillm.train.options import RunOptions
-from minillm.train.runtime import choose_runtime
 
 SHAPE = GPTConfig(300, context_length=24, n_layer=1, n_head=2, d_model=16, d_ff=32)
 CONFIG = PretrainConfig(
     SHAPE, FitConfig(steps=6, checkpoint_every=2, validate_every=3), rows=4, validation_tokens=200
 )
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    return choose_runtime(device="cpu", precision="fp32", compile=False)
 
 
 @pytest.fixture(scope="module")

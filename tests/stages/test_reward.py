@@ -11,9 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_comparisons import FIT, SHAPE, TOKENIZER, comparison, toy
 
-from minillm.data.comparisons import Comparison
-from minillm.model.gpt import GPT, GPTConfig
+from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
 from minillm.stages.reward import (
     ComparisonBatches,
@@ -25,43 +25,9 @@ from minillm.stages.reward import (
     train_reward_model,
 )
 from minillm.text.chat import render_chat
-from minillm.text.tokenizer import Tokenizer
-from minillm.train.config import FitConfig
 from minillm.train.options import RunOptions
-from minillm.train.runtime import choose_runtime
 
-TOKENIZER = Tokenizer([])  # of bytes
-SHAPE = GPTConfig(
-    TOKENIZER.vocab_size, context_length=40, n_layer=1, n_head=2, n_kv_head=1, d_model=20, d_ff=28
-)
-CONFIG = RewardConfig(
-    FitConfig(steps=8, optimizer="adamw", learning_rate=3e-3, checkpoint_every=3, validate_every=4),
-    prompts=4,
-)
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    return choose_runtime(device="cpu", precision="fp32", compile=False)
-
-
-def comparison(question, answers, ranks):
-    return Comparison(({"role": "user", "content": question},), tuple(answers), tuple(ranks))
-
-
-def toy(n, seed=0):
-    """Answers with a "z" in them are preferred; two to four answers a prompt, of different length, some tied."""
-    random = np.random.default_rng(seed)
-    made = []
-    for _ in range(n):
-        count = int(random.integers(2, 5))
-        plain = ["".join(random.choice(list("abcdefgh"), int(random.integers(1, 9)))) for _ in range(count)]
-        good = [True, False, *(bool(random.integers(2)) for _ in range(count - 2))]
-        answers = [
-            text + "z" + text[:2] if better else text for text, better in zip(plain, good, strict=True)
-        ]
-        made.append(comparison(plain[0] + "?", answers, [0 if better else 1 for better in good]))
-    return made
+CONFIG = RewardConfig(FIT, prompts=4)
 
 
 # -- the loss --

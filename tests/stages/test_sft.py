@@ -31,7 +31,6 @@ from minillm.text.tokenizer import Tokenizer
 from minillm.train.config import FitConfig
 from minillm.train.document_loss import document_loss
 from minillm.train.options import RunOptions
-from minillm.train.runtime import choose_runtime
 from minillm.train.step import language_model_loss
 
 SHAPE = GPTConfig(400, context_length=96, n_layer=2, n_head=2, d_model=24, d_ff=40)
@@ -42,11 +41,6 @@ CONFIG = SFTConfig(
     rows=4,
     corpus_documents=5,
 )
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    return choose_runtime(device="cpu", precision="fp32", compile=False)
 
 
 @pytest.fixture(scope="module")
