@@ -12,10 +12,10 @@ from minillm.data.comparisons import (
     fitting_comparisons,
     load_comparisons,
 )
-from minillm.data.tasks import PPO_TEST_SEED, Tasks
-from minillm.evaluate import evaluate_policy, evaluate_tasks, fitting_tasks, reward_figures, win_rate
+from minillm.evaluate import evaluate_policy, reward_figures
 from minillm.model.gpt import GPT
 from minillm.presets import Preset
+from minillm.recipes.policies import WINS_LABELS, beside_sft, watched_tasks, wins
 from minillm.recipes.stage import Figures, Job, Stage, Trained
 from minillm.stages.dpo import (
     DPOConfig,
@@ -26,8 +26,6 @@ from minillm.stages.dpo import (
 )
 
 __all__ = ["DPO"]
-
-_SAMPLED_EVERY = 4  # one in so many held-out tasks is answered at temperature 1 as well
 
 
 def train(job: Job[DPOConfig]) -> Trained:
@@ -57,9 +55,7 @@ def _knows_the_tasks(job: Job[DPOConfig]) -> bool:
 def _watch(job: Job[DPOConfig]) -> Callable[[GPT], dict[str, Any]] | None:
     """What the judge thinks of a policy on the way, as of PPO's; None where it does not know the prompts."""
     sft = job.parents["sft"]
-    tasks = fitting_tasks(
-        Tasks("test").tasks(job.test_tasks, PPO_TEST_SEED), sft.language_model, sft.tokenizer
-    )
+    tasks = watched_tasks(job)
     if not tasks or not _knows_the_tasks(job):
         return None
 
@@ -72,30 +68,17 @@ def _watch(job: Job[DPOConfig]) -> Callable[[GPT], dict[str, Any]] | None:
 
 def test(job: Job[DPOConfig], trained: Trained) -> Figures:
     """How the policy orders held-out answers, how their likelihoods moved, and the policy's own answers."""
-    policy, tokenizer = trained.language_model, trained.tokenizer
     reference = job.parents["sft"].language_model.to(job.runtime.device)
-    figures = _order(job.config, policy, reference, trained, _comparisons(job, HELD_OUT_COMPARISONS))
-    if not _knows_the_tasks(job):
+    held_out = _comparisons(job, HELD_OUT_COMPARISONS)
+    figures = _order(job.config, trained.language_model, reference, trained, held_out)
+    beside = beside_sft(job, trained) if _knows_the_tasks(job) else None
+    if beside is None:
         return figures
-    greedy, greedy_before = (
-        evaluate_tasks(model, tokenizer, job.test_tasks) for model in (policy, reference)
-    )
-    if not greedy.tasks:
-        return figures
-    tasks = greedy.tasks[::_SAMPLED_EVERY]
-    sampled, sampled_before = (
-        evaluate_policy(model, reference, tokenizer, tasks) for model in (policy, reference)
-    )
-    wins = sampled.win_rate(sampled_before)
     return {
         **figures,
-        **greedy.figures(),
-        "mean_tokens_before": greedy_before.figures()["mean_tokens"],
-        "win_rate_vs_sft": win_rate(greedy.scores, greedy_before.scores).rate,
-        "win_rate_vs_sft_sampled": wins,
-        "kl_per_response": sampled.figures()["kl_per_response"],
-        "sampled": {"win_rate_vs_sft": wins, **sampled.figures()},
-        "sampled_before": sampled_before.figures(),
+        **beside.figures(),
+        "mean_tokens_before": beside.greedy_before.figures()["mean_tokens"],
+        "sampled_before": beside.sampled_before.figures(),
     }
 
 
@@ -126,9 +109,8 @@ def _order(
 
 def headline(figures: Figures) -> str:
     """Wins against the assistant and distance from it; of prompts of one's own how it orders held-out answers."""
-    if "win_rate_vs_sft" in figures:
-        wins, distance = figures["win_rate_vs_sft"], figures["kl_per_response"]
-        return f"wins {wins:.0%} against sft, {distance:.1f} nats a response away from it"
+    if line := wins(figures):
+        return line
     return f"{figures['implicit_accuracy_noisy']:.0%} of held-out pairs ordered as the annotator did"
 
 
@@ -171,10 +153,7 @@ DPO = Stage(
         "chosen_displacement": "rise of the preferred answers' log-probability (nats per answer)",
         "rejected_displacement": "rise of the other answers' log-probability (nats per answer)",
         "mean_tokens_before": "mean length of an answer of the fine-tuned model (tokens)",
-        "win_rate_vs_sft": "wins against the fine-tuned model, ties half (share)",
-        "win_rate_vs_sft_sampled": "wins against it where both sample at temperature 1, ties half (share)",
-        "kl_per_response": "distance to the fine-tuned model (nats per response)",
-        "sampled": "answers sampled at temperature 1",
+        **WINS_LABELS,
         "sampled_before": "answers of the fine-tuned model, sampled likewise",
     },
     tokens=tokens,

@@ -23,6 +23,7 @@ from minillm.evaluate import (
 )
 from minillm.model.gpt import GPT
 from minillm.presets import Preset
+from minillm.recipes.policies import DISTANCE_LABEL, TRAINING_LABELS
 from minillm.recipes.stage import Figures, Job, Stage, Trained
 from minillm.stages.grpo import GRPOConfig, train_by_check
 
@@ -163,23 +164,13 @@ GRPO = Stage(
     test=test,
     headline=headline,
     labels={
-        "iterations": "rounds of sampling and learning",
-        "answers": "answers sampled in training",
-        "first_ratio_error": "largest error of a first ratio, which must be 1",
+        **TRAINING_LABELS,
         "train_reward": "right answers at the end of training (share)",
         "train_mixed_groups": "groups with right and wrong answers, at the end of training (share)",
         "train_steps_share": "answers to sums that work something out, at the end of training (share)",
-        "train_kl": "distance to the fine-tuned model at the end of training (nats per response)",
-        "train_entropy": "entropy of the choices at the end of training (nats/token)",
-        "train_clip_fraction": "actions whose ratio was clipped, at the end of training (share)",
-        "train_length": "length of an answer at the end of training (tokens)",
-        "train_ended_share": "answers with their end token, at the end of training (share)",
-        "seconds_sampling": "time of sampling (seconds)",
-        "seconds_scoring": "time of scoring (seconds)",
-        "seconds_learning": "time of learning (seconds)",
         "verified_share_sampled": "the same of answers sampled at temperature 1 (share)",
         "verified_share_sampled_before": "the same, of the fine-tuned model (share)",
-        "kl_per_response": "distance to the fine-tuned model (nats per response)",
+        **DISTANCE_LABEL,
         "sampled_tokens": "mean length of a sampled answer (tokens)",
         "sampled_tokens_before": "the same, of the fine-tuned model (tokens)",
         "pass_at_1": "tasks right at one try, of a quarter of them (share)",

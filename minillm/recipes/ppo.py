@@ -7,17 +7,10 @@ from functools import cache
 from typing import Any
 
 from minillm.data.conversations import TaskConversations
-from minillm.data.tasks import PPO_TEST_SEED, Tasks
-from minillm.evaluate import (
-    PolicyReport,
-    answer_tasks,
-    evaluate_policy,
-    evaluate_tasks,
-    fitting_tasks,
-    win_rate,
-)
+from minillm.evaluate import PolicyReport, answer_tasks, evaluate_policy
 from minillm.model.gpt import GPT
 from minillm.presets import Preset
+from minillm.recipes.policies import TRAINING_LABELS, WINS_LABELS, beside_sft, watched_tasks, wins
 from minillm.recipes.stage import Figures, Job, Stage, Trained
 from minillm.stages.ppo import PPOConfig, train_policy
 from minillm.stages.ppo_run import PPORun
@@ -25,7 +18,6 @@ from minillm.stages.ppo_run import PPORun
 __all__ = ["PPO"]
 
 _SHOWN_TASKS = 10  # of those that the policy is watched on while it trains, with answers in the log
-_SAMPLED_EVERY = 4  # one in so many held-out tasks is answered at temperature 1 as well
 
 
 def train(job: Job[PPOConfig], run_class: type[PPORun] = PPORun) -> Trained:
@@ -50,7 +42,7 @@ def _watch(job: Job[PPOConfig]) -> Callable[[GPT], dict[str, Any]] | None:
         return None
     sft, reward = job.parents["sft"], job.parents["reward"]
     tokenizer, limit = sft.tokenizer, job.config.max_new_tokens
-    tasks = fitting_tasks(Tasks("test").tasks(job.test_tasks, PPO_TEST_SEED), sft.language_model, tokenizer)
+    tasks = watched_tasks(job)
     if not tasks:
         return None
 
@@ -80,27 +72,12 @@ def test(job: Job[PPOConfig], trained: Trained) -> Figures:
     """The policy on the held-out tasks beside the assistant it started from: greedy answers, and sampled ones."""
     if not isinstance(job.conversations, TaskConversations):
         return {}
-    device, tokenizer, policy = job.runtime.device, trained.tokenizer, trained.language_model
-    reference = job.parents["sft"].language_model.to(device)
-    reward_model = job.parents["reward"].reward_model.to(device)
-    greedy, greedy_before = (
-        evaluate_tasks(model, tokenizer, job.test_tasks) for model in (policy, reference)
-    )
-    if not greedy.tasks:
+    reward_model = job.parents["reward"].reward_model.to(job.runtime.device)
+    beside = beside_sft(job, trained, reward_model)
+    if beside is None:
         return {}
-    tasks = greedy.tasks[::_SAMPLED_EVERY]
-    sampled, sampled_before = (
-        evaluate_policy(model, reference, tokenizer, tasks, reward_model) for model in (policy, reference)
-    )
-    wins = sampled.win_rate(sampled_before)
-    return {
-        **greedy.figures(),
-        "win_rate_vs_sft": win_rate(greedy.scores, greedy_before.scores).rate,
-        "win_rate_vs_sft_sampled": wins,
-        "kl_per_response": sampled.figures()["kl_per_response"],
-        "sampled": {"win_rate_vs_sft": wins, **sampled.figures()},
-        "sft": {**_compared(greedy_before.figures()), "sampled": _compared(sampled_before.figures())},
-    }
+    before, sampled_before = beside.greedy_before.figures(), beside.sampled_before.figures()
+    return {**beside.figures(), "sft": {**_compared(before), "sampled": _compared(sampled_before)}}
 
 
 def _compared(figures: Figures) -> Figures:
@@ -111,9 +88,8 @@ def _compared(figures: Figures) -> Figures:
 
 def headline(figures: Figures) -> str:
     """Wins against the assistant and distance from it; of prompts of one's own the learned reward."""
-    if "win_rate_vs_sft" in figures:
-        wins, distance = figures["win_rate_vs_sft"], figures["kl_per_response"]
-        return f"wins {wins:.0%} against sft, {distance:.1f} nats a response away from it"
+    if line := wins(figures):
+        return line
     reward, distance = figures["train_reward"], figures["train_kl"]
     return f"learned reward {reward:.2f}, {distance:.1f} nats a response from sft"
 
@@ -138,23 +114,10 @@ PPO = Stage(
     test=test,
     headline=headline,
     labels={
-        "iterations": "rounds of sampling and learning",
-        "answers": "answers sampled in training",
-        "first_ratio_error": "largest error of a first ratio, which must be 1",
+        **TRAINING_LABELS,
         "train_reward": "learned reward at the end of training",
-        "train_kl": "distance to the fine-tuned model at the end of training (nats per response)",
-        "train_entropy": "entropy of the choices at the end of training (nats/token)",
-        "train_clip_fraction": "actions whose ratio was clipped, at the end of training (share)",
         "train_explained_variance": "variance of the returns that the critic explains, at the end of training (share)",
-        "train_length": "length of an answer at the end of training (tokens)",
-        "train_ended_share": "answers with their end token, at the end of training (share)",
-        "seconds_sampling": "time of sampling (seconds)",
-        "seconds_scoring": "time of scoring (seconds)",
-        "seconds_learning": "time of learning (seconds)",
-        "win_rate_vs_sft": "wins against the fine-tuned model, ties half (share)",
-        "win_rate_vs_sft_sampled": "wins against it where both sample at temperature 1, ties half (share)",
-        "kl_per_response": "distance to the fine-tuned model (nats per response)",
-        "sampled": "answers sampled at temperature 1",
+        **WINS_LABELS,
         "sft": "the fine-tuned model on the same tasks",
     },
     tokens=tokens,
