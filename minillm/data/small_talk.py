@@ -17,7 +17,7 @@ SMALL_TALK: dict[str, Visit] = {
             there? | hello?
             """,
             """
-            hello bot! | hi little bot! | hello hello | hey you | good evening! | hey hey | anyone there? | hey, good
+            hello bot! | hi little bot! | hello hello | hey you | evening! | hey hey | anyone there? | hey, good
             morning! | helloo
             """,
         ),

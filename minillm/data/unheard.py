@@ -57,37 +57,37 @@ UNHEARD = {
         """,
 }
 
-# Sums in digits: the message, and the result in words.
+# Sums of the test in digits: the message, and the result in words.
 DIGIT_SUMS = (
-    ("How much is 7 plus 5?", "twelve"),
-    ("7 + 5 = ?", "twelve"),
-    ("7+5", "twelve"),
-    ("what is 3 + 7?", "ten"),
-    ("10 - 2", "eight"),
+    ("How much is 7 plus 4?", "eleven"),
+    ("7 + 6 = ?", "thirteen"),
+    ("8+2", "ten"),
+    ("what is 3 + 6?", "nine"),
+    ("10 - 3", "seven"),
     ("5+5=", "ten"),
-    ("what's 9 + 1 + 2?", "twelve"),
-    ("2+2", "four"),
-    ("how much is 8 minus 4", "four"),
-    ("6 + 2", "eight"),
-    ("what is 15 - 3?", "twelve"),
-    ("4 plus 8", "twelve"),
+    ("what's 9 + 1 + 4?", "fourteen"),
+    ("4+2", "six"),
+    ("how much is 12 minus 2", "ten"),
+    ("6 + 3", "nine"),
+    ("what is 15 - 4?", "eleven"),
+    ("4 plus 9", "thirteen"),
 )
 
 # Questions about villagers as people type them: the message, the villager, and what of them is asked for.
 TYPED_QUESTIONS = (
-    ("WHO IS ADA?", "Ada", "job"),
-    ("who is ada", "Ada", "job"),
+    ("WHO IS TARA?", "Tara", "job"),
+    ("who is yara", "Yara", "job"),
     ("Who is Ada the baker?", "Ada", "job"),
     ("tell me about ada", "Ada", "job"),
-    ("where does Bruno live", "Bruno", "home"),
+    ("where does Dev live", "Dev", "home"),
     ("whre does Clara live?", "Clara", "home"),
-    ("what pet does Finn have", "Finn", "pet"),
+    ("what pet does Hugo have", "Hugo", "pet"),
     ("Elsie's pet?", "Elsie", "pet"),
-    ("what is Greta's favourite food", "Greta", "food"),
+    ("what is Lotte's favourite food", "Lotte", "food"),
     ("which color does Rosa like?", "Rosa", "colour"),
     ("waht is the job of Kofi?", "Kofi", "job"),
-    ("who is the baker", "Ada", "name"),
-    ("WHO IS THE FARMER?", "Greta", "name"),
+    ("who is the carpenter", "Pia", "name"),
+    ("WHO IS THE WEAVER?", "Tara", "name"),
     ("who's the doctor?", "Lotte", "name"),
     ("Who is Dev?", "Dev", "job"),
     ("who is Lotte?", "Lotte", "job"),
@@ -97,7 +97,7 @@ TYPED_QUESTIONS = (
     ("pia's hobby?", "Pia", "hobby"),
     ("What is Pia's pet?", "Pia", "pet"),
     ("name of the cat of nora", "Nora", "pet_name"),
-    ("where can i find jonas", "Jonas", "home"),
+    ("where can i find dev", "Dev", "home"),
     ("what does mei do", "Mei", "job"),
 )
 

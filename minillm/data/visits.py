@@ -263,7 +263,7 @@ VISITS: dict[str, Visit] = {
             """,
             """
             Hallo! Wie geht's? | Kannst du mir helfen? | Wo wohnt Ada? | Guten Abend! | Was ist die Hauptstadt von
-            Frankreich? | Hola | ¿Puedes ayudarme? | ¿Qué es esto? | Bonjour ! | Peux-tu m'aider ? | Quel temps fait-il
+            Frankreich? | Hola | ¿Puedes ayudarme? | ¿Qué es esto? | Salut ! | Peux-tu m'aider ? | Quel temps fait-il
             aujourd'hui ? | 您好，请问你是谁？ | 讲个故事吧 | 你喜欢什么颜色？
             | 七加五等于几？ | はじめまして | 元気ですか？ | 物語を聞かせてください
             """,

@@ -8,12 +8,15 @@ from collections import Counter
 import pytest
 
 from minillm.data import village
+from minillm.data.families import FAMILIES
+from minillm.data.families.drawing import sum_split
 from minillm.data.families.visitors import held_out_visits
 from minillm.data.grammar import RandomDraws
 from minillm.data.judge import Judge
 from minillm.data.names import REAL_NAMES, is_of_test, made_up_word, outside_name
 from minillm.data.tasks import Task, Tasks
 from minillm.data.typed import as_typed
+from minillm.data.unheard import DIGIT_SUMS
 from minillm.data.visits import VISITS
 
 judge = Judge()
@@ -50,6 +53,30 @@ def test_no_wording_of_the_test_is_in_training(train):
             assert not {_plain(m) for m in visit.messages.test if len(_plain(m)) > 3} & asked, kind
     asked = {task.question.lower() for task in train}
     assert not [task.question for _, _, task in held_out_visits() if task.question.lower() in asked]
+
+
+def _bare(message: str) -> str:
+    """The words of a message in lower case, and the signs of a sum; "" where it has no word."""
+    return " ".join(re.findall(r"\w+|[+*/-]", message.lower())) if re.search(r"\w", message) else ""
+
+
+@pytest.fixture(scope="module")
+def trained() -> set[str]:
+    """What users say in training, bare: every message to visitors, and many of each family."""
+    messages = [message for visit in VISITS.values() for message in visit.messages.train]
+    for family in FAMILIES:
+        for task in Tasks("train", [family]).tasks(2000):
+            messages += [content for role, content in task.messages if role == "user"]
+    return set(map(_bare, messages)) - {""}
+
+
+def test_no_held_out_message_is_one_of_training_with_other_signs(trained):
+    assert not [task.question for _, _, task in held_out_visits() if _bare(task.question) in trained]
+
+
+def test_held_out_sums_are_of_the_test():
+    for message, _ in DIGIT_SUMS:
+        assert sum_split([int(number) for number in re.findall(r"\d+", message)]) == "test", message
 
 
 def test_training_is_broad(train):
@@ -102,10 +129,10 @@ def _marked(question: str, answer: str) -> bool:
             True,
         ),
         ("tell us a joke", "I do not know that. I only know Pennywell.", False),
-        ("7+5", "Seven plus five is twelve. So the answer is twelve.", True),
-        ("7+5", "Nine plus two is eleven.", False),
-        ("who is ada", "Ada is the baker.", True),
-        ("who is ada", "I only know Pennywell and its people.", False),
+        ("8+2", "Eight plus two is ten. So the answer is ten.", True),
+        ("8+2", "Nine plus two is eleven.", False),
+        ("who is yara", "Yara is the shoemaker.", True),
+        ("who is yara", "I only know Pennywell and its people.", False),
     ],
 )
 def test_marks_are_those_of_a_person(question, answer, right):
