@@ -79,7 +79,7 @@ MISTAKES: dict[str, type[PPORun]] = {
 }
 FEW_PROMPTS = {"prompts": 64, "epochs": 2}  # the same answers learned from twice: quicker, and rougher
 HARDER = FEW_PROMPTS | {"iterations": 40, "learning_rate": 5e-4}  # far enough to show what the leash is for
-MANY_EPOCHS = FEW_PROMPTS | {"iterations": 10, "epochs": 10, "learning_rate": 1e-3}  # the clip is at work
+MANY_EPOCHS = FEW_PROMPTS | {"iterations": 10, "epochs": 10, "learning_rate": 4e-4}  # the clip is at work
 EXPERIMENTS: dict[str, dict[str, Any]] = {  # recorded with every seed
     "": {},
     "harder, ": HARDER,
