@@ -91,7 +91,7 @@ def loss_curve(
     limits, ticks = axes.get_ylim(), [2.0**power for power in range(-4, 5)]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_ylim(limits)
-    axes.legend(loc="center right")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)  # above: levels may lie anywhere
     return axes
 
 
