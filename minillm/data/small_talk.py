@@ -13,7 +13,7 @@ SMALL_TALK: dict[str, Visit] = {
             """
             hi | hey | hello | hi! | hey there | hello there | hiya | yo | hi there! | good morning | good afternoon |
             morning | hello!! | hey! | heya | hi hi | howdy | hello friend | hi bot | hello computer | greetings | good
-            day | sup | hi how are you | hello how are you? | hey how are you doing? | is anybody there? | are you
+            day | sup | hi how are you | hello how r u? | hey how are you doing? | is anybody there? | are you
             there? | hello?
             """,
             """
@@ -62,7 +62,7 @@ SMALL_TALK: dict[str, Visit] = {
     "goodbye": Visit(
         halves(
             """
-            bye | goodbye | bye bye | see you | cu | good night | bye! | i have to go | see you later | ciao | gotta go
+            bye | goodbye | bye bye | see you | cu | night! | bye! | i have to go | see you later | ciao | gotta go
             | farewell | see you tomorrow | quit | exit
             """,
             """

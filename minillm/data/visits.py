@@ -14,7 +14,7 @@ VISITS: dict[str, Visit] = {
     "who are you": Visit(
         halves(
             """
-            who are you? | what are you? | who r u | what is your name? | what's your name? | whats ur name | do you
+            who are you? | what r u? | who r u | what is your name? | what's your name? | whats ur name | do you
             have a name? | your name? | are you a robot? | are you an ai? | are you human? | are you chatgpt? |
             introduce yourself | tell me about yourself | hi, who are you? | so who are you | what kind of thing are
             you? | what model are you? | are you a person or a machine? | hello what are you

@@ -74,6 +74,12 @@ def test_no_held_out_message_is_one_of_training_with_other_signs(trained):
     assert not [task.question for _, _, task in held_out_visits() if _bare(task.question) in trained]
 
 
+def test_no_message_of_the_test_is_one_of_training_with_other_signs(trained):
+    for family in FAMILIES:
+        said = [c for t in Tasks("test", [family]).tasks(1000) for role, c in t.messages if role == "user"]
+        assert not [message for message in said if _bare(message) in trained], family
+
+
 def test_held_out_sums_are_of_the_test():
     for message, _ in DIGIT_SUMS:
         assert sum_split([int(number) for number in re.findall(r"\d+", message)]) == "test", message
