@@ -139,7 +139,7 @@ PRESETS: dict[str, Preset] = {
                 lesson_steps=250,
             ),
             conversations=TaskConversations(n_train=45_000),
-            sft=SFTConfig(_adamw(steps=1_200), rows=17, pretraining_share=0.15),
+            sft=SFTConfig(_adamw(steps=1_200), rows=17, pretraining_share=0.15, introductions_share=0.5),
             preferences=SampledPreferences(n_train=3_000),
             reward=RewardConfig(_adamw(steps=560, learning_rate=1e-3), prompts=8),
             ppo=PPOConfig(),

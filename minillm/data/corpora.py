@@ -71,6 +71,9 @@ class WorldCorpus(Corpus):
     def lessons(self) -> Iterator[str]:
         return (World().lesson(self.seed, index).text for index in count())
 
+    def introductions(self) -> Iterator[str]:
+        return (World().introduction(self.seed, index).text for index in count())
+
     def settings(self) -> dict[str, Any]:
         return {
             "world": self.n_documents,
@@ -94,6 +97,7 @@ def _world_sample(seed: int) -> str:
     world = World()
     texts = [document.text for document in world.documents(100, seed)]
     texts += [world.lesson(seed, index).text for index in range(20)]
+    texts += [world.introduction(seed, index).text for index in range(20)]
     return sha256_bytes("\0".join(texts).encode())[:16]
 
 
@@ -222,6 +226,10 @@ class MixedCorpus(Corpus):
     def lessons(self) -> Iterator[str]:
         """Those of the first part that has some."""
         return next((part.lessons() for part in self.parts if isinstance(part, WorldCorpus)), iter(()))
+
+    def introductions(self) -> Iterator[str]:
+        """Those of the first part that has some."""
+        return next((part.introductions() for part in self.parts if isinstance(part, WorldCorpus)), iter(()))
 
     def settings(self) -> dict[str, Any]:
         return {"mix": [part.settings() for part in self.parts]}

@@ -9,7 +9,7 @@ from typing import Any
 from minillm.data.grammar import Scene
 from minillm.data.names import made_up_word
 
-__all__ = ["ECHOES", "PASSAGES", "echo", "first_lesson", "reading"]
+__all__ = ["ECHOES", "PASSAGES", "echo", "first_lesson", "introduction", "reading"]
 
 # -- reading: a passage made up on the spot, and questions that only the passage answers --------------------------
 
@@ -155,17 +155,17 @@ ECHOES: tuple[tuple[Any, ...], ...] = (
 )
 
 
-_PEOPLE = {"villagers": 5, "newcomers": 1}  # whom an echo tells of, in parts of the sum
+_OF_PEOPLE = tuple(row for row in ECHOES if "hero" in row[0])
 
 
 def echo(scene: Scene) -> str:
-    """Three to five things that are so, the same again in another order, and two questions about them.
+    """Three to five things that are so, the same again in another order, and two questions about them."""
+    return _echo(scene, scene.draws.choose(ECHOES))
 
-    In some the people are newcomers, whose names have to be copied piece by piece.
-    """
-    row = scene.draws.choose(ECHOES)
-    newcomers = "hero" in row[0] and scene.draws.weighted(_PEOPLE) == "newcomers"
-    return _echo(scene, row, newcomers)
+
+def introduction(scene: Scene) -> str:
+    """An echo about newcomers, whose made-up names have to be copied piece by piece."""
+    return _echo(scene, scene.draws.choose(_OF_PEOPLE), newcomers=True)
 
 
 def first_lesson(scene: Scene) -> str:

@@ -178,6 +178,14 @@ class World:
         """
         return self._write(RandomDraws(seed, index), "lesson", passages.first_lesson)
 
+    def introduction(self, seed: int, index: int) -> Document:
+        """Return introduction number `index` of the stream `seed`: an echo about newcomers with made-up names.
+
+        From them names are learned to be copied that nobody has heard. They belong to no corpus, since such names cost
+        a text model more than all else in a text.
+        """
+        return self._write(RandomDraws(seed, index), "introduction", passages.introduction)
+
     def write(self, draws: Draws) -> Document:
         """Return the document that `draws` leads to."""
         kind = draws.weighted(self.weights)

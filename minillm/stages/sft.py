@@ -47,6 +47,7 @@ class SFTConfig:
     fit: FitConfig  # the training
     rows: int = 16  # rows of context_length tokens in the batch of one optimizer step
     pretraining_share: float = 0.3  # of the documents that are read; the rest are conversations
+    introductions_share: float = 0.0  # of those documents: made-up names to copy, where the corpus has such texts
     max_epochs: float = 20.0  # fewer steps are made where they would read the conversations more often
     corpus_documents: int = setting(500, measures=True)  # of its validation, to measure what is forgotten
 
@@ -55,6 +56,7 @@ class SFTConfig:
         for name in ("rows", "corpus_documents"):
             checks.whole_number(name, getattr(self, name), at_least=1)
         checks.number("pretraining_share", self.pretraining_share, at_least=0, below=1)
+        checks.number("introductions_share", self.introductions_share, at_least=0, at_most=1)
         checks.number("max_epochs", self.max_epochs, above=0)
 
 
@@ -136,7 +138,10 @@ def fine_tune(
     started = time.perf_counter()
     context_length, end_of_text = model.config.context_length, tokenizer.end_of_text_id
     chats = [render_chat(messages, tokenizer) for messages in conversations.conversations("train")]
-    plain = list(islice(tokenize(tokenizer, corpus.documents("train")), _n_plain(config, len(chats))))
+    n_plain = _n_plain(config, len(chats))
+    introductions = islice(corpus.introductions(), round(n_plain * config.introductions_share))
+    plain = list(tokenize(tokenizer, introductions))
+    plain += islice(tokenize(tokenizer, corpus.documents("train")), n_plain - len(plain))
     train = chat_documents(chats, end_of_text, context_length, plain)
     packed = PackedDocuments(train, end_of_text, context_length, config.rows, options.seed)
     held_out = _held_out_answers(tokenizer, conversations, context_length)
