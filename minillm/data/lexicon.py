@@ -25,11 +25,8 @@ _PHRASES = (
 def known_words() -> frozenset[str]:
     """The words of the world's documents, and those that answers of all kinds are made of, in lower case.
 
-    Echoes are left out, because the people in them have names that are made up.
-
     >>> known_words() >= {"kite", "pancakes", "frightened", "glad"}, "frigh" in known_words()
     (True, False)
     """
-    world = World([kind for kind in World().kinds if kind != "echo"])
-    texts = [document.text for document in world.documents(_DOCUMENTS)]
+    texts = [document.text for document in World().documents(_DOCUMENTS)]
     return GLUE | frozenset(words_of(" ".join([*texts, *_PHRASES])))

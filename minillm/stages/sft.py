@@ -36,6 +36,7 @@ __all__ = [
     "change_of_losses",
     "chat_documents",
     "fine_tune",
+    "plain_texts",
     "renew_control_tokens",
 ]
 
@@ -47,7 +48,9 @@ class SFTConfig:
     fit: FitConfig  # the training
     rows: int = 16  # rows of context_length tokens in the batch of one optimizer step
     pretraining_share: float = 0.3  # of the documents that are read; the rest are conversations
-    introductions_share: float = 0.0  # of those documents: made-up names to copy, where the corpus has such texts
+    introductions_share: float = (
+        0.0  # of those documents: made-up names to copy, where the corpus has such texts
+    )
     max_epochs: float = 20.0  # fewer steps are made where they would read the conversations more often
     corpus_documents: int = setting(500, measures=True)  # of its validation, to measure what is forgotten
 
@@ -138,10 +141,7 @@ def fine_tune(
     started = time.perf_counter()
     context_length, end_of_text = model.config.context_length, tokenizer.end_of_text_id
     chats = [render_chat(messages, tokenizer) for messages in conversations.conversations("train")]
-    n_plain = _n_plain(config, len(chats))
-    introductions = islice(corpus.introductions(), round(n_plain * config.introductions_share))
-    plain = list(tokenize(tokenizer, introductions))
-    plain += islice(tokenize(tokenizer, corpus.documents("train")), n_plain - len(plain))
+    plain = tokenize(tokenizer, plain_texts(config, corpus, len(chats)))
     train = chat_documents(chats, end_of_text, context_length, plain)
     packed = PackedDocuments(train, end_of_text, context_length, config.rows, options.seed)
     held_out = _held_out_answers(tokenizer, conversations, context_length)
@@ -214,6 +214,8 @@ def _loss(model: GPT, documents: TokenDocuments | list[list[int]], end_of_text: 
     return document_loss(model, batches, end_of_text).per_token
 
 
-def _n_plain(config: SFTConfig, n_chats: int) -> int:
-    """How many plain documents belong beside so many conversations."""
-    return round(n_chats * config.pretraining_share / (1 - config.pretraining_share))
+def plain_texts(config: SFTConfig, corpus: Corpus, n_chats: int) -> list[str]:
+    """The plain documents that are mixed among so many conversations: introductions, then documents of the corpus."""
+    n = round(n_chats * config.pretraining_share / (1 - config.pretraining_share))
+    introductions = list(islice(corpus.introductions(), round(n * config.introductions_share)))
+    return introductions + list(islice(corpus.documents("train"), n - len(introductions)))
