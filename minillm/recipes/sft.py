@@ -65,6 +65,6 @@ SFT = Stage(
         "visitors_wordings": "sensible answers to visitors, wordings held out (share)",
         "visitors_kinds": "sensible answers to visitors, kinds held out (share)",
     },
-    version=2,
+    version=3,
     test_version=2,
 )
