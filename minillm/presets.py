@@ -124,7 +124,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(  # the website, CI, laptops: minutes on two cores
             name="cpu",
-            corpus=WorldCorpus(n_documents=85_000, n_validation=1_500),
+            corpus=WorldCorpus(n_documents=85_000, n_validation=1_500, introduce_every=33),
             base=PretrainConfig(
                 GPTConfig(2048, context_length=160, n_layer=3, n_head=4, d_model=128, d_ff=352),
                 FitConfig(
@@ -139,7 +139,7 @@ PRESETS: dict[str, Preset] = {
                 lesson_steps=250,
             ),
             conversations=TaskConversations(n_train=45_000),
-            sft=SFTConfig(_adamw(steps=1_200), rows=17, pretraining_share=0.15, introductions_share=0.5),
+            sft=SFTConfig(_adamw(steps=1_200), rows=17, pretraining_share=0.15),
             preferences=SampledPreferences(n_train=3_000),
             reward=RewardConfig(_adamw(steps=560, learning_rate=1e-3), prompts=8),
             ppo=PPOConfig(),
@@ -148,7 +148,9 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(  # a free T4: 15 M parameters
             name="colab",
-            corpus=MixedCorpus((HubCorpus(_TINY_STORIES, 300_000, 1_000), WorldCorpus(100_000, 1_000))),
+            corpus=MixedCorpus(
+                (HubCorpus(_TINY_STORIES, 300_000, 1_000), WorldCorpus(100_000, 1_000, introduce_every=33))
+            ),
             base=PretrainConfig(
                 GPTConfig(8192, context_length=512, n_layer=7, n_head=6, d_model=384, d_ff=1024),
                 FitConfig(steps=2_000, validate_every=100, checkpoint_every=200, micro_batch_rows=32),
@@ -172,7 +174,7 @@ PRESETS: dict[str, Preset] = {
                 (
                     HubCorpus(_FINEWEB_EDU, 1_000_000, 1_000, config="sample-10BT"),
                     HubCorpus(_TINY_STORIES, 500_000, 1_000),
-                    WorldCorpus(200_000, 1_000),
+                    WorldCorpus(200_000, 1_000, introduce_every=33),
                 )
             ),
             base=PretrainConfig(

@@ -21,10 +21,6 @@ class Corpus(Source):
         """Short texts without end that a model reads before all others, in a fixed order; most corpora have none."""
         return iter(())
 
-    def introductions(self) -> Iterator[str]:
-        """Texts without end in which unheard names are to be copied, for fine-tuning; most corpora have none."""
-        return iter(())
-
     def entropy_nats(self) -> float | None:
         """Surprise of all validation documents under what wrote them (nats, summed); None if unknown."""
         return None

@@ -43,11 +43,12 @@ def outside_name(draws: Draws, split: TaskSplit) -> Word:
 
 
 def made_up_word(draws: Draws, split: TaskSplit) -> str:
-    """A word of two or three syllables of the split that means nothing here; what is drawn is what it is made of."""
+    """A word of one or two syllables of the split that means nothing here; what is drawn is what it is made of.
+
+    Such words are about as long as real first names.
+    """
     while True:
-        syllables = draws.choose((1, 2))
-        stem = "".join(draws.choose(_ONSETS) + draws.choose(_VOWELS) for _ in range(syllables))
-        stem += draws.choose(_ONSETS) + draws.choose(_VOWELS)
+        stem = "".join(draws.choose(_ONSETS) + draws.choose(_VOWELS) for _ in range(draws.choose((1, 2, 2))))
         ends = [
             end for end in _ENDS if is_of_test(stem + end) == (split == "test") and stem + end not in _taken()
         ]

@@ -181,8 +181,8 @@ class World:
     def introduction(self, seed: int, index: int) -> Document:
         """Return introduction number `index` of the stream `seed`: an echo about newcomers with made-up names.
 
-        From them names are learned to be copied that nobody has heard. They belong to no corpus, since such names cost
-        a text model more than all else in a text.
+        From them a model learns to copy names that it has never seen. The world itself has none, since such names would
+        cost a model more than all else in a text.
         """
         return self._write(RandomDraws(seed, index), "introduction", passages.introduction)
 

@@ -36,7 +36,6 @@ __all__ = [
     "change_of_losses",
     "chat_documents",
     "fine_tune",
-    "plain_texts",
     "renew_control_tokens",
 ]
 
@@ -48,9 +47,6 @@ class SFTConfig:
     fit: FitConfig  # the training
     rows: int = 16  # rows of context_length tokens in the batch of one optimizer step
     pretraining_share: float = 0.3  # of the documents that are read; the rest are conversations
-    introductions_share: float = (
-        0.0  # of those documents: made-up names to copy, where the corpus has such texts
-    )
     max_epochs: float = 20.0  # fewer steps are made where they would read the conversations more often
     corpus_documents: int = setting(500, measures=True)  # of its validation, to measure what is forgotten
 
@@ -59,7 +55,6 @@ class SFTConfig:
         for name in ("rows", "corpus_documents"):
             checks.whole_number(name, getattr(self, name), at_least=1)
         checks.number("pretraining_share", self.pretraining_share, at_least=0, below=1)
-        checks.number("introductions_share", self.introductions_share, at_least=0, at_most=1)
         checks.number("max_epochs", self.max_epochs, above=0)
 
 
@@ -141,7 +136,7 @@ def fine_tune(
     started = time.perf_counter()
     context_length, end_of_text = model.config.context_length, tokenizer.end_of_text_id
     chats = [render_chat(messages, tokenizer) for messages in conversations.conversations("train")]
-    plain = tokenize(tokenizer, plain_texts(config, corpus, len(chats)))
+    plain = list(islice(tokenize(tokenizer, corpus.documents("train")), _n_plain(config, len(chats))))
     train = chat_documents(chats, end_of_text, context_length, plain)
     packed = PackedDocuments(train, end_of_text, context_length, config.rows, options.seed)
     held_out = _held_out_answers(tokenizer, conversations, context_length)
@@ -214,8 +209,6 @@ def _loss(model: GPT, documents: TokenDocuments | list[list[int]], end_of_text: 
     return document_loss(model, batches, end_of_text).per_token
 
 
-def plain_texts(config: SFTConfig, corpus: Corpus, n_chats: int) -> list[str]:
-    """The plain documents that are mixed among so many conversations: introductions, then documents of the corpus."""
-    n = round(n_chats * config.pretraining_share / (1 - config.pretraining_share))
-    introductions = list(islice(corpus.introductions(), round(n * config.introductions_share)))
-    return introductions + list(islice(corpus.documents("train"), n - len(introductions)))
+def _n_plain(config: SFTConfig, n_chats: int) -> int:
+    """How many plain documents belong beside so many conversations."""
+    return round(n_chats * config.pretraining_share / (1 - config.pretraining_share))

@@ -157,12 +157,11 @@ def test_a_corpus_without_lessons_is_read_from_the_first_step(corpus, tokenizer,
     assert asked["train_loss"] == plain["train_loss"]
 
 
-@pytest.mark.parametrize("kind", ["lessons", "introductions"])
-def test_a_mix_has_the_lessons_and_introductions_of_its_world(kind):
+def test_a_mix_has_the_lessons_of_its_world():
     world = WorldCorpus(n_documents=10, n_validation=5)
     mix = MixedCorpus((HubCorpus("owner/stories"), world))
-    assert list(islice(getattr(mix, kind)(), 3)) == list(islice(getattr(world, kind)(), 3))
-    assert list(getattr(MixedCorpus((HubCorpus("owner/stories"),)), kind)()) == []
+    assert list(islice(mix.lessons(), 3)) == list(islice(world.lessons(), 3))
+    assert list(MixedCorpus((HubCorpus("owner/stories"),)).lessons()) == []
 
 
 def test_seeds_decide_the_result(corpus, tokenizer, runtime, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from itertools import islice
 
 import pytest
 import torch
@@ -16,7 +15,6 @@ from torch.nn import functional as F
 from minillm.data.batches import IGNORE_INDEX, PackedDocuments, tokenize, whole_documents
 from minillm.data.conversations import TaskConversations, open_conversations
 from minillm.data.corpora import WorldCorpus
-from minillm.data.corpus import Corpus
 from minillm.data.tasks import Tasks
 from minillm.data.world import World
 from minillm.model.gpt import GPT, GPTConfig
@@ -26,7 +24,6 @@ from minillm.stages.sft import (
     change_of_losses,
     chat_documents,
     fine_tune,
-    plain_texts,
     renew_control_tokens,
 )
 from minillm.text.chat import ASSISTANT, END, USER, render_chat
@@ -201,15 +198,6 @@ def test_the_stage_trains_and_says_what_it_did(tokenizer, tmp_path, runtime):
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "checkpoints"}
 
 
-def test_plain_texts_are_introductions_and_documents_of_the_corpus(monkeypatch):
-    config = replace(CONFIG, pretraining_share=0.2, introductions_share=0.25)
-    texts = plain_texts(config, CORPUS, 32)
-    assert texts[:2] == list(islice(CORPUS.introductions(), 2))
-    assert texts[2:] == list(islice(CORPUS.documents("train"), 6))
-    monkeypatch.setattr(WorldCorpus, "introductions", Corpus.introductions)  # as of a corpus that has none
-    assert plain_texts(config, CORPUS, 32) == list(islice(CORPUS.documents("train"), 8))
-
-
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(tokenizer, tmp_path, runtime, monkeypatch):
     from minillm.train.run import TrainingRun
 
@@ -249,7 +237,6 @@ def test_own_conversations_train_in_its_place(tokenizer, tmp_path, runtime):
     [
         ({"fit": 3}, "fit is 3; use a FitConfig"),
         ({"rows": 0}, "rows is 0; use a whole number of at least 1"),
-        ({"introductions_share": 2}, "introductions_share is 2; use a number from 0 to 1"),
         ({"pretraining_share": 1.0}, "pretraining_share is 1.0; use a number of at least 0 and below 1"),
         ({"max_epochs": 0}, "max_epochs is 0; use a finite number above 0"),
         ({"corpus_documents": 0}, "corpus_documents is 0"),
