@@ -84,11 +84,11 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {  # recorded with every seed
     "": {},
     "harder, ": HARDER,
     "harder, no leash, ": HARDER | {"kl_coef": 0},
-    "many epochs, ": MANY_EPOCHS,
-    "many epochs, no clip, ": MANY_EPOCHS | {"clip_eps": None},
 }
 RUNS: dict[str, tuple[int, dict[str, Any]]] = {
     **{f"{name}seed {seed}": (seed, changes) for name, changes in EXPERIMENTS.items() for seed in SEEDS},
+    "many epochs": (0, MANY_EPOCHS),
+    "many epochs, no clip": (0, MANY_EPOCHS | {"clip_eps": None}),
     **{f"kl_coef {value:g}": (0, {"kl_coef": value}) for value in (0.02, 0.2)},
     **{name: (0, changes) for name, changes in BROKEN.items()},
 }
