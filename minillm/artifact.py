@@ -38,6 +38,7 @@ _BOOKKEEPING = (
     "settings",
     "tokenizer_fingerprint",
     "weights_sha256",
+    "fetched",
 )
 
 
@@ -69,6 +70,8 @@ class Artifact:
         wrong += ["labels"] if not isinstance(summary.get("labels", {}), dict) else []
         if not isinstance(summary.get("weights_sha256", 0), str | None):
             wrong.append("weights_sha256")
+        if not isinstance(summary.get("fetched", {}), dict):
+            wrong.append("fetched")
         if wrong:
             raise ValueError(f"{path} is damaged: it has no proper {wrong[0]}; restore it, or train again")
         return dict(summary)
@@ -94,6 +97,11 @@ class Artifact:
         examination = self.summary.get("examination")
         key = examination.get("key") if isinstance(examination, dict) else None
         return None if key is None else str(key)
+
+    @property
+    def fetched(self) -> dict[str, Any] | None:
+        """Where it was fetched from and its size in bytes; None where it was trained here."""
+        return self.summary.get("fetched")
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

@@ -1,4 +1,4 @@
-"""The program `minillm`: run, example, chat, eval, export, info.
+"""The program `minillm`: run, example, chat, eval, export, publish, fetch, info.
 
 Results go to standard output, progress and messages to standard error. A mistake in the input is told in one
 line, with exit status 2.
@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from minillm import __version__, checks
-from minillm.command import command
+from minillm.command import FromOption, JsonOption, OutOption, PresetOption, command, option
 from minillm.process import decoded, prepare_streams
 from minillm.settings import overrides, with_source
 
@@ -35,10 +35,6 @@ app = typer.Typer(
 )
 
 
-def _option(metavar: str, help: str, *names: str, min: float | None = None, max: float | None = None) -> Any:
-    return typer.Option(*names, help=help, metavar=metavar, min=min, max=max)
-
-
 _CORPUS = """Text to train on instead of the preset's: a .txt, .md, .jsonl or .parquet file, a folder or
 pattern of such files, a dataset of the Hugging Face Hub (owner/name), or world, the built-in corpus."""
 _TEMPERATURE = "0: always the likeliest token [default: 0.3, with a base model 0.8]."
@@ -50,35 +46,33 @@ pattern of such files with {"prompt": ..., "chosen": ..., "rejected": ...} on ea
 Hub (owner/name), or judge, the built-in ones."""
 _DOMAIN = """Conversations to make a specialist with (the stage lora) instead of the preset's help desk: a source as for
 --sft, or 'letters' (built in)."""
-PresetOption = Annotated[str, _option("NAME", "Settings for a machine: smoke, cpu, colab, gpu or auto.")]
-OutOption = Annotated[
-    Path | None, _option("DIR", "Folder of all runs [default: $MINILLM_RUNS, else ./runs or the checkout's].")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+_FETCH = """Which missing stages to fetch instead of training them: none, before (those before the last ones) or all
+[default: $MINILLM_FETCH, else none]."""
 
 
 @command(app, trains=True)
 def run(
     preset: PresetOption = "auto",
     stages: Annotated[
-        str | None, _option("NAMES", "Stages to train, with commas between [default: all].")
+        str | None, option("NAMES", "Stages to train, with commas between [default: all].")
     ] = None,
-    corpus: Annotated[str | None, _option("SOURCE", _CORPUS)] = None,
-    conversations: Annotated[str | None, _option("SOURCE", _CONVERSATIONS, "--sft")] = None,
-    preferences: Annotated[str | None, _option("SOURCE", _PREFERENCES)] = None,
-    domain: Annotated[str | None, _option("SOURCE", _DOMAIN)] = None,
+    corpus: Annotated[str | None, option("SOURCE", _CORPUS)] = None,
+    conversations: Annotated[str | None, option("SOURCE", _CONVERSATIONS, "--sft")] = None,
+    preferences: Annotated[str | None, option("SOURCE", _PREFERENCES)] = None,
+    domain: Annotated[str | None, option("SOURCE", _DOMAIN)] = None,
     out: OutOption = None,
-    seed: Annotated[
-        int | None, _option("N", "First weights and order of the documents [default: 0].")
-    ] = None,
+    seed: Annotated[int | None, option("N", "First weights and order of the documents [default: 0].")] = None,
     changes: Annotated[
         list[str] | None,
-        _option("NAME=VALUE", "Change a setting, such as base.fit.steps=200; may be repeated.", "--set"),
+        option("NAME=VALUE", "Change a setting, such as base.fit.steps=200; may be repeated.", "--set"),
     ] = None,
-    device: Annotated[str, _option("NAME", "auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, _option("NAME", "auto, fp32, bf16 or fp16.")] = "auto",
-    threads: Annotated[int | None, _option("N", "CPU threads [default: all cores].", min=1)] = None,
-    compile: Annotated[str, _option("WHEN", "Use torch.compile: auto, yes or no.")] = "auto",
+    device: Annotated[str, option("NAME", "auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, option("NAME", "auto, fp32, bf16 or fp16.")] = "auto",
+    threads: Annotated[int | None, option("N", "CPU threads [default: all cores].", min=1)] = None,
+    compile: Annotated[str, option("WHEN", "Use torch.compile: auto, yes or no.")] = "auto",
+    fetch: Annotated[str | None, option("WHICH", _FETCH)] = None,
+    published: FromOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the stages that are missing, and report.
@@ -96,10 +90,11 @@ def run(
     for name, source in sources.items():
         if source is not None:
             with_source(settings, name, source)
-    course = Course(preset, out, **settings)
-    course.check(*names)
+    course = Course(preset, out, fetch=fetch, models=published, **settings)
     cached = {name: course.is_trained(name) for name in names}
     course.runtime = choose_runtime(device, precision, threads, _compile_setting(compile))
+    course.fetch(*names)
+    course.check(*names)
     course.check_fits(*names)
     artifacts = {name: course.stage(name) for name in names}
     leave_processes()
@@ -163,17 +158,17 @@ def chat(
         typer.Argument(help="A stage, or a folder [default: the model trained last].", metavar="STAGE|DIR"),
     ] = None,
     prompt: Annotated[
-        str | None, _option("TEXT", "Answer this message, or continue this text, once.", "--prompt", "-p")
+        str | None, option("TEXT", "Answer this message, or continue this text, once.", "--prompt", "-p")
     ] = None,
-    preset: Annotated[str | None, _option("NAME", "Take the stage of this preset.")] = None,
+    preset: Annotated[str | None, option("NAME", "Take the stage of this preset.")] = None,
     out: OutOption = None,
-    system: Annotated[str | None, _option("TEXT", "What an assistant is told before all messages.")] = None,
-    temperature: Annotated[float | None, _option("X", _TEMPERATURE, min=0.0, max=10.0)] = None,
+    system: Annotated[str | None, option("TEXT", "What an assistant is told before all messages.")] = None,
+    temperature: Annotated[float | None, option("X", _TEMPERATURE, min=0.0, max=10.0)] = None,
     top_p: Annotated[
-        float, _option("X", "Draw from the likeliest tokens of this total probability.", min=0.01, max=1.0)
+        float, option("X", "Draw from the likeliest tokens of this total probability.", min=0.01, max=1.0)
     ] = 0.95,
-    max_tokens: Annotated[int, _option("N", "Tokens of one answer or continuation at most.", min=1)] = 200,
-    seed: Annotated[int, _option("N", "Decides the draws.")] = 0,
+    max_tokens: Annotated[int, option("N", "Tokens of one answer or continuation at most.", min=1)] = 200,
+    seed: Annotated[int, option("N", "Decides the draws.")] = 0,
 ) -> None:
     """Talk with an assistant; or write a text with a base model: you begin, it goes on.
 
@@ -207,11 +202,11 @@ def eval(
         list[str] | None,
         typer.Argument(help="Stages or folders [default: base and all after it].", metavar="[STAGE|DIR]..."),
     ] = None,
-    preset: Annotated[str | None, _option("NAME", "Take the stages of this preset.")] = None,
+    preset: Annotated[str | None, option("NAME", "Take the stages of this preset.")] = None,
     out: OutOption = None,
-    n: Annotated[int, _option("N", "Tasks of each family.", "-n", "--tasks", min=1)] = 100,
-    temperature: Annotated[float, _option("X", "Of the sampled answers.", min=0.01, max=10.0)] = 0.8,
-    seed: Annotated[int, _option("N", "Decides the draws.")] = 0,
+    n: Annotated[int, option("N", "Tasks of each family.", "-n", "--tasks", min=1)] = 100,
+    temperature: Annotated[float, option("X", "Of the sampled answers.", min=0.01, max=10.0)] = 0.8,
+    seed: Annotated[int, option("N", "Decides the draws.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Test models on the same held-out tasks, and compare the later ones with the first.
@@ -242,17 +237,15 @@ def export(
     folder: Annotated[
         Path, typer.Argument(help="A folder that is not there yet, or an earlier export.", metavar="OUT")
     ],
-    to: Annotated[
-        str, _option("FORMAT", "hf (transformers, vLLM), peft (the adapter alone) or onnx.")
-    ] = "hf",
+    to: Annotated[str, option("FORMAT", "hf (transformers, vLLM), peft (the adapter alone) or onnx.")] = "hf",
     base: Annotated[
         str | None,
-        _option("NAME", "For peft: the adapter's base model [default: it is exported into OUT/base]."),
+        option("NAME", "For peft: the adapter's base model [default: it is exported into OUT/base]."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that holds other files.")
     ] = False,
-    preset: Annotated[str | None, _option("NAME", "Take the stage of this preset.")] = None,
+    preset: Annotated[str | None, option("NAME", "Take the stage of this preset.")] = None,
     out: OutOption = None,
 ) -> None:
     """Write a trained model for other programs, with tokenizer, chat template and model card."""
@@ -267,17 +260,80 @@ def export(
 
 
 @command(app)
+def publish(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder that is not there yet, or an earlier publication.", metavar="DIR")
+    ],
+    preset: PresetOption = "auto",
+    out: OutOption = None,
+    if_any: Annotated[
+        bool, typer.Option("--if-any", help="Where no stage is trained, write nothing and say so.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the trained stages of a preset as static files with a manifest, from which `minillm fetch` reads."""
+    from minillm.course import STAGES, Course
+    from minillm.fetch import size_told
+    from minillm.publish import publish as publish_stages
+
+    course = Course(preset, out, fetch="none")
+    if if_any and not any(map(course.is_trained, STAGES)):
+        told = f"no stage of preset {course.preset.name} is trained: nothing is published"
+        print(json.dumps({"stages": []}) if as_json else told)
+        return
+    manifest = publish_stages(course, folder)
+    if as_json:
+        entries = [{"stage": one.stage, "key": one.key, "bytes": one.bytes} for one in manifest.stages]
+        print(json.dumps({"folder": str(folder), "preset": manifest.preset, "stages": entries}))
+        return
+    for one in manifest.stages:
+        print(f"{folder / one.folder}: {len(one.files)} files, {size_told(one.bytes)}")
+    n, size = len(manifest.stages), size_told(sum(one.bytes for one in manifest.stages))
+    print(f"{folder}: {n} stage{'s' if n > 1 else ''}, {size}")
+
+
+@command(app, trains=True)
+def fetch(
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(help="Stages [default: all that are published].", metavar="[STAGE]..."),
+    ] = None,
+    preset: PresetOption = "auto",
+    published: FromOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring published stages instead of training them: those with the key that the preset's settings have.
+
+    A download that was stopped goes on where it was. Every file is checked before it is used.
+    """
+    from minillm.course import STAGES, Course
+    from minillm.lookup import fetch_stages
+    from minillm.report import print_table, stage_entry
+
+    course = Course(preset, out, fetch="all", models=published)
+    cached = {name for name in STAGES if course.is_trained(name)}
+    artifacts = fetch_stages(course, stages or [])
+    entries = [stage_entry(artifact) | {"cached": name in cached} for name, artifact in artifacts.items()]
+    if as_json:
+        print(json.dumps({"from": course.published.place.address, "stages": entries}))
+        return
+    print_table(entries)
+
+
+@command(app)
 def info(preset: PresetOption = "auto", out: OutOption = None, as_json: JsonOption = False) -> None:
     """Show this machine as minillm sees it, the preset, and what is trained."""
     import torch
 
     from minillm.artifact import find_artifacts
     from minillm.course import STAGES, Course
+    from minillm.fetch import fetch_mode
     from minillm.recipes import stage_flops
     from minillm.report import print_table, stage_entry
     from minillm.train.runtime import choose_runtime, has_cpp_compiler
 
-    course = Course(preset, out)
+    course = Course(preset, out, fetch="none")
     facts: dict[str, Any] = {
         "minillm": __version__,
         "python": platform.python_version(),
@@ -287,6 +343,8 @@ def info(preset: PresetOption = "auto", out: OutOption = None, as_json: JsonOpti
         "preset": course.preset.name,
         "flops": sum(stage_flops(course.preset).values()),
         "root": str(course.root),
+        "fetch": fetch_mode(),
+        "models": str(course.published.address),
         "missing": [name for name in STAGES if not course.is_trained(name)],
     }
     entries = [stage_entry(artifact) for artifact in find_artifacts(course.root)]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperOption
@@ -20,11 +20,30 @@ from typer.core import TyperCommand, TyperOption
 from minillm.files import user_path
 from minillm.process import termination_heard, typed_text
 
-__all__ = ["command", "fail"]
+__all__ = ["FromOption", "JsonOption", "OutOption", "PresetOption", "command", "fail", "option"]
 
 _PLACES = ("out", "folder")  # parameters that name a folder to write into
 _NAMES = ("model", "models", "corpus", "conversations", "preferences", "domain")  # those that may name a path
 _TEXTS = {"prompt": "the prompt", "system": "the system message"}  # those that are text for the model
+
+_MODELS = """Where models are published: https, file://, hf://owner/name or a folder [default: $MINILLM_MODELS, else
+where the course publishes its own]."""
+
+
+def option(metavar: str, help: str, *names: str, min: float | None = None, max: float | None = None) -> Any:
+    """An option of a command, with what `--help` says of it."""
+    return typer.Option(*names, help=help, metavar=metavar, min=min, max=max)
+
+
+PresetOption = Annotated[str, option("NAME", "Settings for a machine: smoke, cpu, colab, gpu or auto.")]
+OutOption = Annotated[
+    Path | None, option("DIR", "Folder of all runs [default: $MINILLM_RUNS, else ./runs or the checkout's].")
+]
+FromOption = Annotated[
+    str | None,
+    option("ADDRESS", _MODELS, "--from"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 def command(

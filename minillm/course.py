@@ -7,7 +7,6 @@ The figures have a key of their own: where the examination changes, models are e
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -21,15 +20,16 @@ from typing import Any
 from minillm import checks
 from minillm.artifact import SUMMARY, Artifact, examined_again, write_artifact
 from minillm.data.source import Source
-from minillm.evaluate import examination_fingerprint
-from minillm.files import can_write, discard, locked, sha256_bytes, user_path
-from minillm.keys import deciding, measuring, stops_early
-from minillm.overrides import stage_settings, with_overrides
-from minillm.presets import PRESETS, SOURCES, Preset, choose_preset
+from minillm.downloads import UnavailableError
+from minillm.fetch import Published, fetch_mode, size_told
+from minillm.files import can_write, locked, user_path
+from minillm.overrides import with_overrides
+from minillm.presets import LARGEST_FIRST, PRESETS, SOURCES, Preset, choose_preset
 from minillm.recipes import STAGES, Job, Stage, Trained, find_stage
+from minillm.stage_keys import described, examination_key, settings_of, stage_key
 from minillm.text.tokenizer import Tokenizer
-from minillm.train.checkpoint import Checkpoints, what_is_kept
-from minillm.train.run import CHECKPOINT_FOLDER
+from minillm.train.checkpoint import what_is_kept
+from minillm.train.run import leftovers, remove_leftovers
 from minillm.train.runtime import Runtime, choose_runtime, from_main
 
 __all__ = ["STAGES", "Course", "Stage", "default_root"]
@@ -45,6 +45,10 @@ class Course:
         root: folder of all artifacts; None: $MINILLM_RUNS, else `runs` in the source checkout, else `./runs`.
         runtime: where training runs; None chooses by the machine.
         progress: whether to show progress, on standard error.
+        fetch: which missing stages are fetched instead of trained, as far as they are published with the same key:
+            "none", "before" (those before the one that is asked for) or "all"; None: $MINILLM_FETCH, else none.
+        models: where they are published; None: $MINILLM_MODELS, else where the course publishes its own.
+        trains: with "before", the stages that are trained here, and all others fetched; None: the ones asked for.
         overrides: fields of the preset to change: `seed=1`, `corpus="my.txt"`, `conversations="my.jsonl"`,
             `preferences="my.jsonl"`, `domain="my.jsonl"`, or, a level deeper,
             `base={"rows": 8, "fit": {"steps": 100}}`. A source with settings of its own is
@@ -63,19 +67,44 @@ class Course:
         *,
         runtime: Runtime | None = None,
         progress: bool = True,
+        fetch: str | None = None,
+        models: str | Path | None = None,
+        trains: str | Iterable[str] | None = None,
         **overrides: Any,
     ) -> None:
+        self.root = default_root() if root is None else user_path(root)
+        self.progress = progress
+        self.fetches = fetch_mode(fetch)
+        self.published = Published(models)
+        self._given_up: set[str] = set()  # stages that were tried in vain to fetch
+        self.trains = None if trains is None else {trains} if isinstance(trains, str) else set(trains)
+        for name in self.trains or ():
+            find_stage(name)
         if isinstance(preset, str):
-            name = choose_preset() if preset == "auto" else preset
+            name = self._affordable(overrides) if preset == "auto" else preset
             if name not in PRESETS:
                 raise ValueError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}, auto")
             preset = PRESETS[name]
         checks.instance("preset", preset, Preset)
         self.preset = with_overrides(preset, overrides)
-        self.root = default_root() if root is None else user_path(root)
-        self.progress = progress
         if runtime is not None:
             self.runtime = runtime
+
+    def _affordable(self, overrides: dict[str, Any]) -> str:
+        """The preset for this machine, or, where stages are fetched, the largest whose earlier stages are there."""
+        chosen = choose_preset()
+        if self.fetches == "none" or chosen not in LARGEST_FIRST or os.environ.get("MINILLM_PRESET"):
+            return chosen
+        before = self._earlier(STAGES if self.trains is None else self.trains)
+        for name in LARGEST_FIRST[LARGEST_FIRST.index(chosen) :]:
+            preset = with_overrides(PRESETS[name], overrides)
+            keys = {stage: stage_key(preset, stage) for stage in before}
+            if all(self._is_whole(name, *one) or self.published.find(*one) for one in keys.items()):
+                if name != chosen and self.progress:
+                    told = "preset %s: its earlier stages need no training; MINILLM_PRESET=%s is larger and trains them"
+                    print(told % (name, chosen), file=sys.stderr)
+                return name
+        return chosen
 
     @cached_property
     def runtime(self) -> Runtime:
@@ -84,44 +113,15 @@ class Course:
 
     def key(self, stage: str) -> str:
         """The key of what decides a stage's weights: 12 hexadecimal digits."""
-        entry, config = find_stage(stage), self.settings(stage)
-        content = {
-            "stage": stage,
-            "version": entry.version,
-            "settings": deciding(config),
-            "sources": {name: getattr(self.preset, name).settings() for name in entry.reads},
-            "seed": self.preset.seed if entry.seeded else None,
-            "parents": [self.key(parent) for parent in entry.parents],
-        }
-        if stops_early(config):
-            content["held out"] = self._held_out(stage)
-        return _digest(content)
+        return stage_key(self.preset, stage)
 
     def examination_key(self, stage: str) -> str:
         """The key of what decides a stage's figures beside its weights: 12 hexadecimal digits."""
-        entry, n = find_stage(stage), self.preset.test_tasks
-        content = {
-            "version": entry.test_version,
-            "settings": measuring(self.settings(stage)),
-            "held out": self._held_out(stage),
-            "parents": [find_stage(parent).test_version for parent in entry.parents],
-            "tasks": examination_fingerprint(n) if entry.tested_on_tasks else None,
-        }
-        return _digest(content)
+        return examination_key(self.preset, stage)
 
     def settings(self, stage: str) -> Any:
         """The settings of a stage in this preset; None for a stage that has none."""
-        config = find_stage(stage).config
-        if config is None:
-            return None
-        return stage_settings(self.preset, stage, config)
-
-    def _held_out(self, stage: str) -> list[dict[str, Any]]:
-        """What decides the data that a stage is validated on, and nothing else; also of parents that make data."""
-        entry = find_stage(stage)
-        own = [getattr(self.preset, name).held_out_settings() for name in entry.reads if entry.validated]
-        makers = [parent for parent in entry.parents if find_stage(parent).output == "comparisons"]
-        return own + [settings for parent in makers for settings in self._held_out(parent)]
+        return settings_of(self.preset, stage)
 
     def folder(self, stage: str) -> Path:
         """Where the artifact of a stage lies, trained or not."""
@@ -129,7 +129,10 @@ class Course:
 
     def is_trained(self, stage: str) -> bool:
         """Whether the artifact of a stage is there and whole."""
-        return (self.folder(stage) / SUMMARY).is_file()
+        return self._is_whole(self.preset.name, stage, self.key(stage))
+
+    def _is_whole(self, preset: str, stage: str, key: str) -> bool:
+        return (self.root / preset / f"{stage}-{key}" / SUMMARY).is_file()
 
     def check(self, *stages: str) -> None:
         """Read the files and datasets of these stages and of those before them, as far as they are to be trained.
@@ -196,10 +199,69 @@ class Course:
         Raises:
             ValueError: an unknown stage, or settings and text that do not fit together.
         """
+        self.fetch(name)
         if not self._agreed(self.is_trained(name)):
             self.check(name)
             self.check_fits(name)
         return self._made(name)
+
+    def fetch(self, *stages: str) -> None:
+        """Fetch what is missing of these stages and of those before them, as far as it is published and wanted.
+
+        What does not come whole is told in one line and left to be trained.
+
+        Raises:
+            ValueError: an unknown stage, or an address that is none.
+            OSError: the disk is full or the folder cannot be written.
+        """
+        if self.fetches == "none":
+            return
+        asked = set(stages) - self._earlier(stages) if self.trains is None else self.trains
+        for name in stages:
+            self._bring(name, asked if self.fetches == "before" else set())
+
+    def _bring(self, name: str, trained_here: set[str]) -> None:
+        """Fetch a stage; where it is to be trained, those before it."""
+        if self._agreed(self.is_trained(name)):
+            return
+        if name in trained_here or not self._agreed(self.runtime.is_main and self._fetched(name)):
+            for parent in find_stage(name).parents:
+                self._bring(parent, trained_here)
+
+    def _fetched(self, name: str) -> bool:
+        """Whether a missing stage could be fetched."""
+        if name in self._given_up or not self.published.find(name, self.key(name)):
+            return False
+        try:
+            self.bring(name)
+        except UnavailableError as error:
+            _log.warning("%s; %s is trained here", error, name)
+            self._given_up.add(name)
+            return False
+        return True
+
+    def bring(self, name: str) -> Artifact:
+        """Fetch one stage, whatever `fetches` says, unless it is there.
+
+        Raises:
+            UnavailableError: it is not published with this key, or does not come whole.
+            OSError: the disk is full or the folder cannot be written.
+        """
+        folder, found = self.folder(name), self.published.get(name, self.key(name))
+        with self._alone(folder):
+            if not self.is_trained(name):  # else another program has brought or trained it
+                self.published.bring(found, folder, progress=self.progress)
+                if self.progress:
+                    told = f"{name}: fetched from {self.published.place.address} ({size_told(found.bytes)})"
+                    print(f"{told}; MINILLM_FETCH=none trains it", file=sys.stderr)
+        remove_leftovers(folder)
+        return Artifact(folder)
+
+    @staticmethod
+    def _earlier(stages: Iterable[str]) -> set[str]:
+        """All stages before these."""
+        parents = {parent for name in stages for parent in find_stage(name).parents}
+        return parents | Course._earlier(parents) if parents else parents
 
     def _made(self, name: str) -> Artifact:
         """The artifact of a stage whose sources have been checked."""
@@ -248,30 +310,13 @@ class Course:
             job.folder,
             entry.name,
             self.key(entry.name),
-            self._described(entry),
+            described(self.preset, entry.name),
             trained.figures | {"seconds": round(seconds, 2)},
             examined=examined,
             examination=self.examination_key(entry.name),
             labels=entry.labels,
         )
-        _remove_leftovers(job.folder)
-
-    def _described(self, entry: Stage[Any]) -> dict[str, Any]:
-        """What a stage was trained from and how, as JSON values."""
-        return {
-            "data": "; before that, ".join(self._data(entry)),
-            "preset": self.preset.name,
-            "parents": {parent: self.key(parent) for parent in entry.parents},
-            "seed": self.preset.seed,
-            **{name: getattr(self.preset, name).settings() for name in entry.reads},
-            **(deciding(self.settings(entry.name)) or {}),
-        }
-
-    def _data(self, entry: Stage[Any]) -> list[str]:
-        """What a stage learned from, and before that the models that it started from."""
-        own = [getattr(self.preset, name).description for name in entry.reads[:1]]
-        earlier = [text for parent in reversed(entry.parents) for text in self._data(find_stage(parent))]
-        return list(dict.fromkeys([*own, *earlier]))
+        remove_leftovers(job.folder)
 
     def _examine_again(self, name: str) -> None:
         """Measure the figures of a trained stage anew, in the first process, where all that it takes is there."""
@@ -307,7 +352,7 @@ class Course:
             yield
             return
         folder.mkdir(parents=True, exist_ok=True)
-        message = "another program is training %s: waiting until it has ended"
+        message = "another program is making %s: waiting until it has ended"
         with locked(folder, waiting=lambda: _log.warning(message, folder)):
             try:
                 yield
@@ -323,26 +368,14 @@ class Course:
 
     def _tidy(self, folder: Path) -> None:
         """Delete what a program left that was killed when the artifact was whole; where that is allowed."""
-        if self.runtime.is_main and _leftovers(folder):
+        if self.runtime.is_main and leftovers(folder):
             with suppress(OSError), locked(folder, wait=False) as alone:
                 if alone:
-                    _remove_leftovers(folder)
+                    remove_leftovers(folder)
 
     def _agreed(self, value: bool) -> bool:
         """The first process's value, for all processes of a data-parallel run."""
         return bool(from_main(lambda: value, self.runtime))
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    """Checkpoints and unfinished files, which a whole artifact does not need."""
-    return [*folder.rglob(f"{CHECKPOINT_FOLDER}/step-*"), *folder.rglob(".*.tmp")]
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for unfinished in list(folder.rglob(".*.tmp")):
-        discard(unfinished)
-    for checkpoints in list(folder.rglob(CHECKPOINT_FOLDER)):
-        Checkpoints(checkpoints).delete()
 
 
 def default_root() -> Path:
@@ -351,7 +384,3 @@ def default_root() -> Path:
         return user_path(chosen)
     checkout = Path(__file__).resolve().parent.parent
     return checkout / "runs" if (checkout / "pyproject.toml").is_file() else Path("runs")
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:12]

@@ -36,6 +36,7 @@ __all__ = [
     "replace",
     "sha256_bytes",
     "sha256_file",
+    "told_plainly",
     "user_path",
     "write_atomic",
     "write_json",
@@ -248,6 +249,15 @@ def _acquired(lock: BaseFileLock, wait: bool, waiting: Callable[[], object] | No
             waiting()
         lock.acquire()
     return True
+
+
+@contextmanager
+def told_plainly(path: str | Path) -> Iterator[None]:
+    """Turn an OSError of writing `path` into one whose message a reader can act on."""
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, Path(path)) from error
 
 
 def _explained(error: OSError, path: Path) -> OSError:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from minillm.artifact import Artifact, find_artifacts
 from minillm.course import Course, default_root
-from minillm.recipes import STAGES, assistant_stage, stages_that_write
+from minillm.recipes import STAGES, assistant_stage, find_stage, stages_that_write
 
-__all__ = ["find_model", "stages_with_models"]
+__all__ = ["fetch_stages", "find_model", "stages_with_models"]
 
 
 def find_model(model: str | None, preset: str | None, out: Path | None, *, writes: bool = True) -> Artifact:
@@ -59,6 +60,27 @@ def stages_with_models(preset: str | None, out: Path | None) -> list[str]:
         return names or stages_that_write()[:1]  # which says what to run
     found = {artifact.stage for artifact in find_artifacts(out or default_root()) if artifact.writes}
     return [name for name in STAGES if name in found] or stages_that_write()[:1]
+
+
+def fetch_stages(course: Course, names: Sequence[str]) -> dict[str, Artifact]:
+    """Fetch the stages that the user names, or all that are published for the course's settings.
+
+    Raises:
+        UnavailableError: one of them is not published with its key, or does not come whole.
+    """
+    if not names:
+        published = course.published.manifest
+        names = [name for name in STAGES if published.find(name, course.key(name))]
+        if not names:
+            course.published.get(
+                next(iter(STAGES)), course.key(next(iter(STAGES)))
+            )  # which says what is there
+    for name in names:
+        find_stage(name)
+    return {
+        name: Artifact(course.folder(name)) if course.is_trained(name) else course.bring(name)
+        for name in names
+    }
 
 
 def _is_specialist(stage: str) -> bool:

@@ -28,7 +28,7 @@ from minillm.stages.sft import SFTConfig
 from minillm.stages.tokenizer import TokenizerConfig
 from minillm.train.config import FitConfig
 
-__all__ = ["PRESETS", "SOURCES", "Preset", "choose_preset"]
+__all__ = ["LARGEST_FIRST", "PRESETS", "SOURCES", "Preset", "choose_preset"]
 
 # The fields of a preset that are sources, and what opens one by the name that a user gives.
 SOURCES: dict[str, Callable[[str | Path], Any]] = {
@@ -196,6 +196,12 @@ PRESETS: dict[str, Preset] = {
         ),
     )
 }
+
+LARGEST_FIRST = (
+    "gpu",
+    "colab",
+    "cpu",
+)  # what a machine that is good for one of them is good for as well, from there on
 
 
 def choose_preset() -> str:

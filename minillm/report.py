@@ -45,7 +45,8 @@ _EVALUATED_DOCUMENTS = 500  # of the micro-world, on which the loss is measured
 
 def stage_entry(artifact: Artifact) -> dict[str, Any]:
     """A stage's figures as `--json` gives them."""
-    return {"stage": artifact.stage, "path": str(artifact.folder), **artifact.figures}
+    fetched = {} if artifact.fetched is None else {"fetched": artifact.fetched}
+    return {"stage": artifact.stage, "path": str(artifact.folder), **artifact.figures, **fetched}
 
 
 def print_table(entries: list[dict[str, Any]]) -> None:
@@ -57,7 +58,8 @@ def print_table(entries: list[dict[str, Any]]) -> None:
     table.add_column("where it lies", overflow="fold")
     for entry in entries:
         counts = [f"{entry[name]:,}" if name in entry else "-" for name in ("parameters", "tokens")]
-        time = _duration(entry.get("seconds", 0.0)) + (" (earlier)" if entry.get("cached") else "")
+        past = " (fetched)" if "fetched" in entry else " (earlier)" if entry.get("cached") else ""
+        time = _duration(entry.get("seconds", 0.0)) + past
         told = headline(entry["stage"], entry)
         table.add_row(entry["stage"], *counts, time, told, short_path(entry["path"]))
     _console().print(table)

@@ -54,6 +54,7 @@ def on_the_cpu() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.pop("MINILLM_FETCH", None)  # what tests train is trained
     if hasattr(signal, "SIGHUP"):  # ignored under nohup, and so in all programs that the tests start
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for name, reason in [*NOT_ON_WINDOWS.items(), ASCII_LOCALE]:

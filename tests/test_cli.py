@@ -15,8 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from minillm import __version__, lookup, terminal
-from minillm.artifact import FIGURE_NAMES, find_artifacts
+from minillm.artifact import FIGURE_NAMES, find_artifacts, write_artifact
 from minillm.cli import app
+from minillm.course import Course
 from minillm.data.batches import PackedDocuments
 from minillm.data.families import FAMILIES
 from minillm.presets import PRESETS
@@ -115,7 +116,7 @@ def test_stages_can_be_chosen(tmp_path, text):
     assert [artifact.stage for artifact in find_artifacts(tmp_path)] == ["tokenizer"]
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["example"], ["chat"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["example"], ["chat"], ["publish"], ["fetch"], ["info"]])
 def test_help_explains_every_flag(command):
     result = minillm(*command, "--help")
     assert result.status == 0
@@ -656,3 +657,58 @@ def test_an_export_for_other_programs_is_named(tmp_path):
     assert "is an export for other programs (peft); name the stage itself, or export it with --to hf" in line
     (tmp_path / "minillm_export.json").write_text("[1]", encoding="utf-8")
     assert "is an export for other programs" in refused("eval", tmp_path)
+
+
+# Published models
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Path:
+    """What `publish` makes of models with the preset's own settings: here, of a tokenizer that is not trained."""
+    root = tmp_path_factory.mktemp("published")
+    course = Course("smoke", root / "runs", progress=False)
+    folder = course.folder("tokenizer")
+    Tokenizer.train([TEXT], 300).save(folder)
+    examination = course.examination_key("tokenizer")
+    figures = {"vocab_size": 300, "bytes_per_token": 2.0, "seconds": 1.5}
+    key = course.key("tokenizer")
+    write_artifact(folder, "tokenizer", key, {"data": "Fables"}, figures, examination=examination)
+    result = minillm("publish", root / "models", "--preset=smoke", "--out", root / "runs")
+    assert result.status == 0 and "models: 1 stage, " in result.out
+    return root / "models"
+
+
+def test_publish_fetch_and_info(published, tmp_path):
+    arguments = ("--preset=smoke", "--out", tmp_path)
+    result = json.loads(minillm("fetch", *arguments, "--from", published, "--json").out)
+    (entry,) = result["stages"]
+    assert result["from"] == entry["fetched"]["from"] == str(published)
+    assert (entry["stage"], entry["cached"]) == ("tokenizer", False)
+    result = minillm("fetch", "tokenizer", *arguments, "--from", published)
+    assert "(fetched)" in result.out and "fetched from" not in result.err, "it is there"
+    facts = json.loads(minillm("info", *arguments, "--json").out)
+    assert facts["fetch"] == "none" and facts["stages"][0]["fetched"]["bytes"] > 0
+    assert "tokenizer" not in facts["missing"] and "(fetched)" in minillm("info", *arguments).out
+    again = json.loads(minillm("publish", tmp_path / "again", *arguments, "--json").out)
+    assert [one["stage"] for one in again["stages"]] == ["tokenizer"]
+
+
+def test_run_fetches_where_it_is_told_to(published, tmp_path):
+    arguments = ("run", *MACHINE, "--stages=tokenizer", "--out", tmp_path, "--from", published, "--json")
+    (entry,) = json.loads(minillm(*arguments, "--fetch=all").out)["stages"]
+    assert entry["fetched"]["from"] == str(published) and entry["cached"] is False
+    assert "seconds" in entry
+
+
+def test_what_cannot_be_fetched_or_published_is_one_line(published, tmp_path):
+    arguments = ("--preset=smoke", "--out", tmp_path / "runs")
+    fetch = ("fetch", *arguments, "--from")
+    assert "has no base with the key" in refused(*fetch, published, "base")
+    assert "stage 'poo' is unknown" in refused(*fetch, published, "poo")
+    assert "manifest.json is not there" in refused(*fetch, tmp_path)
+    assert "use https" in refused(*fetch, "http://example.org/models")
+    assert "fetch is 'some'; choose one of none, before, all" in refused("run", "--fetch=some", *arguments)
+    assert "no stage is trained with preset smoke" in refused("publish", tmp_path / "new", *arguments)
+    result = minillm("publish", tmp_path / "new", *arguments, "--if-any")
+    assert (result.status, result.out) == (0, "no stage of preset smoke is trained: nothing is published\n")
+    assert not (tmp_path / "new").exists() and not (tmp_path / "runs").exists()

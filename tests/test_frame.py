@@ -37,6 +37,8 @@ FLOORS = {
     "keys": 0,
     "process": 0,
     "progress": 0,
+    "downloads": 1,
+    "manifest": 1,
     "settings": 0,
     "recordings": 1,
     "text": 1,
@@ -45,13 +47,16 @@ FLOORS = {
     "train": 2,
     "costs": 2,
     "artifact": 3,
+    "fetch": 4,
     "stages": 4,
     "evaluate": 4,
     "export": 4,
     "presets": 5,
     "recipes": 6,
     "overrides": 7,
+    "stage_keys": 7,
     "course": 7,
+    "publish": 7,
     "figures": 8,
     "lookup": 8,
     "report": 8,
@@ -180,17 +185,27 @@ def test_set_repository_leaves_no_old_address(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "book", tmp_path / "book")
     for name in repository.FIXED_USERS:
         if (ROOT / name).exists():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / name)
     old_slug = repository.slug(repository.read_repository(tmp_path)[0])
     repository.set_repository("https://github.com/someone/fork", "trunk", tmp_path)
     assert repository.read_repository(tmp_path) == ("https://github.com/someone/fork", "trunk")
     assert 'address = "git+https://github.com/someone/fork@trunk"' in repository.setup_source(tmp_path)
+    assert 'MODELS = "https://someone.github.io/fork/models"' in (tmp_path / "minillm/fetch.py").read_text(
+        encoding="utf-8"
+    )
     for path in repository.users(tmp_path):
         text = path.read_text(encoding="utf-8")
         assert old_slug not in text, path
         assert not re.search(r"someone/fork(?:@|/(?:blob|tree|raw)/)main\b", text), path
         if path.suffix == ".ipynb":
             assert "git+https://github.com/someone/fork@trunk" in text
+
+
+def test_models_are_fetched_from_the_website_of_the_repository() -> None:
+    from minillm.fetch import MODELS
+
+    assert repository.models(repository.read_repository()[0]) == MODELS
 
 
 def test_addresses_outside_github_are_refused() -> None:

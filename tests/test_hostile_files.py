@@ -29,6 +29,7 @@ from minillm.artifact import Artifact, find_artifacts
 from minillm.data.readers import read_comparisons, read_conversations, read_documents
 from minillm.data.shards import open_shards, write_shards
 from minillm.files import sha256_file
+from minillm.manifest import Manifest, PublishedFile, PublishedStage, read_manifest
 from minillm.model.adapters import load_adapter, save_adapter
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.lora import LoRAConfig, apply_lora
@@ -80,6 +81,9 @@ def whole(tmp_path_factory) -> Path:
         json.dumps({"prompt": "Hi", "chosen": "a", "rejected": "b"}) + "\n", encoding="utf-8"
     )
     (folder / "texts.jsonl").write_text(json.dumps({"text": "the cat"}) + "\n", encoding="utf-8")
+    file = PublishedFile("summary.json", 7, "0" * 64)
+    manifest = Manifest("smoke", {}, (PublishedStage("sft", folder.name[4:], {}, {"loss": 1.0}, (file,)),))
+    (folder / "manifest.json").write_text(json.dumps(manifest.as_json()), encoding="utf-8")
     return folder
 
 
@@ -104,6 +108,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # name -> the file th
     ),
     "conversations": ("talks.jsonl", lambda folder: list(read_conversations(folder / "talks.jsonl"))),
     "comparisons": ("pairs.jsonl", lambda folder: list(read_comparisons(folder / "pairs.jsonl"))),
+    "manifest": ("manifest.json", lambda f: read_manifest((f / "manifest.json").read_bytes(), "it")),
     "documents": ("texts.jsonl", lambda folder: list(read_documents(folder / "texts.jsonl", "text"))),
 }
 TENSORS = [name for name, (file, _) in READERS.items() if file.endswith("safetensors")]

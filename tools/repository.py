@@ -23,6 +23,7 @@ FIXED_USERS = (
     "CHANGELOG.md",
     "book/intro.md",
     "book/your_data.md",
+    "minillm/fetch.py",
 )
 
 SETUP_CELL = """\
@@ -92,6 +93,11 @@ def pages(url: str) -> str:
     """The address of the website that GitHub makes of the repository."""
     owner, name = slug(url).split("/")
     return f"https://{owner.lower()}.github.io/{name}"
+
+
+def models(url: str) -> str:
+    """Where the website's publication puts the trained models, for `minillm fetch`."""
+    return f"{pages(url)}/models"
 
 
 def project_urls(url: str, branch: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from minillm.files import discard
 from minillm.keys import deciding
 from minillm.train.checkpoint import (
     Checkpoints,
@@ -28,7 +29,14 @@ from minillm.train.optim import build_optimizers, learning_rate_factor, set_lear
 from minillm.train.runtime import Runtime, sum_over_processes
 from minillm.train.step import Loss, TrainStep
 
-__all__ = ["BatchSource", "TrainingDivergedError", "TrainingRun", "Validate"]
+__all__ = [
+    "BatchSource",
+    "TrainingDivergedError",
+    "TrainingRun",
+    "Validate",
+    "leftovers",
+    "remove_leftovers",
+]
 
 CHECKPOINT_FOLDER = "checkpoints"
 METRICS_FILE = "metrics.jsonl"
@@ -239,3 +247,16 @@ class TrainingRun:
         if self.checkpoints is None:
             return f"{done}; nothing was saved, because no directory was given"
         return f"{done}; saved in {self.checkpoints.folder}: run the same command again to go on from there"
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Checkpoints and unfinished files below a folder, which a finished training does not need."""
+    return [*folder.rglob(f"{CHECKPOINT_FOLDER}/step-*"), *folder.rglob(".*.tmp")]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete them, as far as that is possible."""
+    for unfinished in list(folder.rglob(".*.tmp")):
+        discard(unfinished)
+    for checkpoints in list(folder.rglob(CHECKPOINT_FOLDER)):
+        Checkpoints(checkpoints).delete()
