@@ -16,10 +16,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 export MINILLM_RUNS ?= $(CURDIR)/runs
+# What is missing is trained; MINILLM_FETCH=all (or before) fetches it, from MINILLM_MODELS if that is set.
+export MINILLM_FETCH ?= none
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ENV := $(VENV)/.installed
 SITE := _build/html/.built
+MODELS := _build/html/models/manifest.json
 PASSED := build/passed
 REPORTS := build/reports
 # Says how long the command after it took, and how much of the cores it used.
@@ -39,6 +42,8 @@ AFTER_PPO := $(call NAMED,06 07)
 AFTER_LORA := $(call NAMED,08)
 AFTER_ALL := $(filter-out $(AFTER_BASE) $(AFTER_SFT) $(AFTER_PPO) $(AFTER_LORA),$(CHAPTERS:book/%.ipynb=$(PASSED)/%))
 CHECKED := $(AFTER_ALL) $(AFTER_PPO) $(AFTER_LORA) $(AFTER_SFT) $(AFTER_BASE)
+# The summaries of trained stages, as far as a test of find holds.
+TRAINED_STAGES = $(shell find "$(MINILLM_RUNS)/$(PRESET)" -name summary.json $(1) 2> /dev/null)
 # So many targets at a time; with one job, as many as the make above allows.
 SIDE_BY_SIDE := $(if $(filter-out 1,$(JOBS)),-j $(JOBS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target))
 RUN := $(BIN)/minillm run --preset $(PRESET) $(if $(THREADS),--threads $(THREADS))
@@ -149,7 +154,7 @@ setup-cells: env  ## write the current set-up cell into every chapter
 execute: env  ## run chapters and store their outputs (CHAPTERS="book/01_token.ipynb"; default: all)
 	@$(BIN)/python tools/notebooks.py execute $(CHAPTERS)
 
-site: $(SITE)  ## the website in _build/html, from stored outputs, warnings are errors
+site: $(SITE) $(if $(call TRAINED_STAGES),$(MODELS))  ## the website in _build/html, from stored outputs, warnings are errors; in models/ what is trained
 
 # The API pages are made from the package.
 $(SITE): $(ENV) $(PAGES) $(CHAPTERS) $(PACKAGE) $(wildcard tools/api_*.py tools/book_site.py tools/mathjax.py)
@@ -158,6 +163,14 @@ $(SITE): $(ENV) $(PAGES) $(CHAPTERS) $(PACKAGE) $(wildcard tools/api_*.py tools/
 	@$(TIMED) $(BIN)/jupyter-book build . -W --keep-going -n -q > build/site.log || { cat build/site.log; exit 1; }
 	@touch $@
 	@echo "The website: _build/html/index.html"
+
+# The trained stages of the preset as static files, which `minillm fetch` reads; again where one is newer than they are.
+$(MODELS): $(SITE) $(if $(call TRAINED_STAGES,-newer $(MODELS)),changed)
+	@$(BIN)/minillm publish $(@D) --preset $(PRESET) --if-any > build/publish.log
+	@tail -n 1 build/publish.log
+
+.PHONY: changed
+changed:
 
 serve: site  ## the website at http://localhost:8000 (PORT=...)
 	@$(BIN)/python -m http.server --directory _build/html $(PORT)

@@ -6,5 +6,6 @@ import os
 
 
 def pytest_configure() -> None:
-    """Silence progress bars in the kernels, which inherit this: they hold times."""
+    """For the kernels, which inherit it: no progress bars, as they hold times; and what is missing is trained."""
     os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("MINILLM_FETCH", "none")

@@ -20,11 +20,11 @@ from minillm.files import read_json, replace, told_plainly, write_json
 from minillm.manifest import LARGEST_MANIFEST, MANIFEST, Manifest, PublishedStage, read_manifest
 from minillm.progress import progress_bar
 
-__all__ = ["FETCH", "MODELS", "Published", "fetch_mode", "size_told"]
+__all__ = ["FETCH_MODES", "MODELS", "Published", "fetch_mode", "size_told"]
 
 # Where this course publishes its models. `make set-repository` writes it: it follows from the repository's address.
 MODELS = "https://minillm.github.io/minillm-course/models"
-FETCH = ("none", "before", "all")
+FETCH_MODES = ("none", "before", "all")
 STAGING = ".fetching"  # folder, beside the artifacts, of what is not whole yet
 _log = logging.getLogger("minillm")
 
@@ -33,16 +33,16 @@ def fetch_mode(given: str | None = None) -> str:
     """Which stages are fetched where they are missing: none, those before the one asked for, or all.
 
     Args:
-        given: one of `FETCH`; None: $MINILLM_FETCH, else none.
+        given: one of `FETCH_MODES`; None: $MINILLM_FETCH, else none.
 
     Raises:
         ValueError: it is another word.
     """
     if given is None:
-        name, given = "MINILLM_FETCH", os.environ.get("MINILLM_FETCH") or FETCH[0]
+        name, given = "MINILLM_FETCH", os.environ.get("MINILLM_FETCH") or FETCH_MODES[0]
     else:
         name = "fetch"
-    checks.one_of(name, given, FETCH)
+    checks.one_of(name, given, FETCH_MODES)
     return given
 
 
