@@ -177,11 +177,17 @@ def download(
     resumed = False
 
     def once() -> None:
+        with told_plainly(part):
+            go_on()
+
+    def go_on() -> None:
         nonlocal resumed
         begun = part.stat().st_size if part.is_file() else 0
         begun = 0 if begun > size else begun
         resumed = resumed or begun > 0
-        with told_plainly(part), open(part, "r+b" if begun else "wb") as file:
+        part.touch()
+        with open(part, "r+b") as file:
+            file.truncate(begun)
             if begun < size:
                 _write(file, _pieces(place, path, begun, size, until), arrived)
             file.flush()

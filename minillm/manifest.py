@@ -40,22 +40,22 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file of an artifact: its name below the artifact's folder, its size in bytes, its checksum."""
+    """A file of an artifact."""
 
-    name: str
-    bytes: int
-    sha256: str
+    name: str  # below the artifact's folder
+    bytes: int  # its size
+    sha256: str  # its checksum, 64 hexadecimal digits
 
 
 @dataclass(frozen=True)
 class PublishedStage:
     """A trained stage that can be fetched."""
 
-    stage: str
-    key: str
-    parents: Mapping[str, str]  # their keys
-    figures: Mapping[str, Any]
-    files: tuple[PublishedFile, ...]
+    stage: str  # its name
+    key: str  # of what decides its weights
+    parents: Mapping[str, str]  # the stages that it started from, with their keys
+    figures: Mapping[str, Any]  # of its summary
+    files: tuple[PublishedFile, ...]  # all that belong to it
 
     @property
     def folder(self) -> str:
@@ -86,9 +86,9 @@ class PublishedStage:
 class Manifest:
     """What is published in one place."""
 
-    preset: str
-    made_with: Mapping[str, Any]  # versions
-    stages: tuple[PublishedStage, ...]
+    preset: str  # whose settings the stages have
+    made_with: Mapping[str, Any]  # versions of what published it
+    stages: tuple[PublishedStage, ...]  # parents before children
 
     def find(self, stage: str, key: str) -> PublishedStage | None:
         """The stage of that key."""

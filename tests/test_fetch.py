@@ -184,11 +184,11 @@ def test_a_stopped_publication_leaves_the_earlier_one_whole(models, tmp_path, mo
     [
         (lambda folder, course: shutil.rmtree(course.root), "no stage is trained with preset smoke in"),
         (
-            lambda folder, course: (folder / "a.txt").write_text("x"),
+            lambda folder, course: (folder / "a.txt").write_text("x", encoding="utf-8"),
             "holds other files; give a folder that is new",
         ),
         (
-            lambda folder, course: (folder / "manifest.json").write_text("[]"),
+            lambda folder, course: (folder / "manifest.json").write_text("[]", encoding="utf-8"),
             "is refused: it is no JSON object",
         ),
         (
@@ -780,7 +780,7 @@ def read_only(*arguments: Any, **more: Any) -> Any:
 
 def written(fault: Callable[..., Any]) -> Callable[..., Any]:
     """`open` with this fault where it writes."""
-    return lambda path, mode="r": open(path, mode) if mode in ("r", "rb") else fault()
+    return lambda path, mode: open(path, "rb") if mode == "rb" else fault()
 
 
 @pytest.mark.parametrize(
