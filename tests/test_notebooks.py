@@ -263,12 +263,40 @@ def test_setup_cell_installs_past_a_stray_folder(tmp_path: Path) -> None:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(pip), str(site)]),
         "MINILLM_REPO": "git+file:///somewhere",
+        "MINILLM_FETCH": "",
     }
     # -S keeps an installed minillm out; the folder of the run comes first, as in a notebook.
     program = "import sys; sys.path.insert(0, '')\n" + repository.setup_source()
     command = [sys.executable, "-S", "-c", program]
     run = subprocess.run(command, cwd=here, env=environment, capture_output=True, encoding="utf-8")
-    assert run.stdout.strip() == "minillm 9.9", run.stderr
+    told = "Stages that are missing are fetched: before"
+    assert run.stdout.splitlines() == ["minillm 9.9", told], run.stderr
+
+
+@pytest.mark.parametrize(
+    ("chosen", "given", "mode"),
+    [
+        ("before", None, "before"),
+        ("before", "none", "none"),
+        ("before", "all", "all"),
+        ("all", "none", "all"),
+        ("none", "before", "none"),
+    ],
+)
+def test_what_is_fetched_is_chosen_in_the_setup_cell_or_outside(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    chosen: str,
+    given: str | None,
+    mode: str,
+) -> None:
+    """What is chosen in the cell counts, its default only where nothing is given outside."""
+    monkeypatch.setenv("MINILLM_FETCH", given or "")
+    source = repository.setup_source()
+    assert 'FETCH = "before"  # @param ["before", "all", "none"]' in source
+    exec(source.replace('FETCH = "before"', f'FETCH = "{chosen}"'), {})
+    assert os.environ["MINILLM_FETCH"] == mode
+    assert capsys.readouterr().out.endswith(f"are fetched: {mode}\n")
 
 
 # The website's tools

@@ -27,12 +27,17 @@ FIXED_USERS = (
 )
 
 SETUP_CELL = """\
-# @title Set-up: does nothing where minillm is installed; elsewhere it installs it
+# @title Set-up: installs minillm where it is missing, and says which stages are fetched
+import os
+
+# before: those before the chapter's own; all: its own too; none: what is missing is trained
+FETCH = "before"  # @param ["before", "all", "none"]
+if FETCH != "before" or not os.environ.get("MINILLM_FETCH"):
+    os.environ["MINILLM_FETCH"] = FETCH
 try:
     from minillm import __version__
 except ImportError:
     import importlib
-    import os
     import subprocess
     import sys
 
@@ -46,7 +51,8 @@ except ImportError:
         del sys.modules[name]
     importlib.invalidate_caches()
     from minillm import __version__
-print("minillm", __version__)"""
+print("minillm", __version__)
+print("Stages that are missing are fetched:", os.environ["MINILLM_FETCH"])"""
 SETUP_METADATA = {"tags": ["remove-output", "hide-input", "nbval-ignore-output"], "cellView": "form"}
 
 
