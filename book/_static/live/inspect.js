@@ -1,0 +1,23 @@
+// Looking inside a model while it reads, as minillm/model/inspect.py does.
+
+/** How much each position takes from each earlier one: [layer][head][position] -> weights of positions 0 to position. */
+export function attentionWeights(model, ids) {
+  const { nLayer, nHead } = model.shape;
+  const found = Array.from({ length: nLayer }, () => Array.from({ length: nHead }, () => []));
+  const attention = (layer, head, weights) => found[layer][head].push(weights.slice());
+  model.decoder.read(ids, model.newCache(), { attention });
+  return found;
+}
+
+/** The residual stream: [0: embedding, 1: after the first block, ...][position] -> vector. */
+export function hiddenStates(model, ids) {
+  const found = Array.from({ length: model.shape.nLayer + 1 }, () => []);
+  model.decoder.read(ids, model.newCache(), { hidden: (layer, vector) => found[layer].push(vector.slice()) });
+  return found;
+}
+
+/** A `look` for `model.forward` with some heads switched off: they add nothing. `heads` are [layer, head] pairs. */
+export function withoutHeads(heads) {
+  const names = new Set(heads.map(String));
+  return { off: (layer, head) => names.has(`${layer},${head}`) };
+}

@@ -1,0 +1,73 @@
+// Brings a stage's files from the folder of published models, which its manifest.json describes.
+
+/** Where the site keeps them: models/ beside its pages. */
+export const MODELS = new URL("../../models/", import.meta.url).href;
+
+const FILES = ["config.json", "tokenizer.json", "model.safetensors"];
+
+/**
+ * The content of manifest.json.
+ * @param {string} [folder] address, ending with a slash
+ */
+export async function readManifest(folder = MODELS) {
+  const response = await fetch(new URL("manifest.json", folder)).catch(() => null);
+  if (!response?.ok) throw new Error("There are no models beside this site.");
+  const manifest = await response.json();
+  if (manifest.format !== 1) throw new Error(`The models are of format ${manifest.format}; this page reads format 1.`);
+  return manifest;
+}
+
+/** What the page needs of a stage: the paths, sizes and checksums of three files. */
+export function filesOf(manifest, stage) {
+  const entry = manifest.stages.find((candidate) => candidate.stage === stage);
+  if (!entry) throw new Error(`The models beside this site have no stage "${stage}".`);
+  return FILES.map((name) => {
+    const all = entry.files.filter(({ path }) => path.split("/").pop() === name);
+    all.sort((a, b) => a.path.length - b.path.length); // a stage's folder may hold others: an adapter, say
+    if (!all.length) throw new Error(`The stage "${stage}" has no ${name}.`);
+    return all[0];
+  });
+}
+
+/**
+ * The content of a stage's files, each of the length and checksum that the manifest says.
+ * @param {(loaded: number, total: number) => void} onProgress bytes
+ * @returns {Promise<{ config: object, tokenizer: object, weights: ArrayBuffer }>}
+ */
+export async function fetchStage(manifest, stage, onProgress, folder = MODELS) {
+  const files = filesOf(manifest, stage);
+  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  let loaded = 0;
+  const count = (bytes) => onProgress((loaded += bytes), total);
+  const contents = await Promise.all(files.map((file) => fetchFile(file, folder, count)));
+  const [config, tokenizer] = contents.slice(0, 2).map((bytes) => JSON.parse(new TextDecoder().decode(bytes)));
+  return { config, tokenizer, weights: contents[2].buffer };
+}
+
+async function fetchFile({ path, bytes, sha256 }, folder, count) {
+  const url = new URL(path, folder);
+  if (!url.href.startsWith(folder)) throw new Error(`The manifest names ${path}, which is not in its folder.`);
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${path} cannot be loaded (${response.status}).`);
+  const content = new Uint8Array(bytes);
+  let length = 0;
+  for (const reader = response.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    if (length + value.length > bytes) throw new Error(`${path} is longer than the manifest says.`);
+    content.set(value, length);
+    length += value.length;
+    count(value.length);
+  }
+  if (length !== bytes || !(await hasChecksum(content, sha256))) {
+    throw new Error(`${path} is not what the manifest describes; load the page again.`);
+  }
+  return content;
+}
+
+/** Browsers compute checksums on https and localhost only; elsewhere the length must do. */
+async function hasChecksum(content, sha256) {
+  if (!globalThis.crypto?.subtle) return true;
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("") === sha256;
+}

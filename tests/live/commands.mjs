@@ -1,0 +1,104 @@
+// Runs the modules of the page for tests: a JSON array [name, arguments] a line in, {"result"} or {"error"} a line out.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+
+const LIVE = process.argv[2];
+const module = (name) => import(pathToFileURL(join(LIVE, `${name}.js`)));
+const { loadModel } = await module("engine");
+const { readTensors } = await module("safetensors");
+const { draw, logProbs, samplingProbs, seededRandom, stream } = await module("sampling");
+const { attentionWeights, hiddenStates, withoutHeads } = await module("inspect");
+const { Tokenizer } = await module("tokenizer");
+const { asTiktokenSees } = await module("unicode");
+const { answerPieces, promptOf, renderChat, stopIds } = await module("chat");
+
+let model, tokenizer, random;
+
+function bytes(path) {
+  const read = readFileSync(path);
+  return read.buffer.slice(read.byteOffset, read.byteOffset + read.byteLength);
+}
+
+function json(path) {
+  return JSON.parse(readFileSync(path, "utf8"));
+}
+
+/** The logits behind each of the pieces that ids are read in. */
+function inPieces(pieces, look) {
+  const cache = model.newCache();
+  return pieces.map((ids) => Array.from(model.forward(ids, cache, look)));
+}
+
+/** The code points of a kind, as [first, last] ranges. */
+function rangesOf(kind) {
+  const pattern = new RegExp(kind, "u");
+  const ranges = [];
+  for (let code = 0; code < 0xf0000; code++) {
+    if (code === 0x40000) code = 0xe0000; // the planes between are empty
+    if ((code >= 0xd800 && code < 0xe000) || !pattern.test(asTiktokenSees(String.fromCodePoint(code)))) continue;
+    if (ranges.at(-1)?.[1] === code - 1) ranges.at(-1)[1] = code;
+    else ranges.push([code, code]);
+  }
+  return ranges;
+}
+
+const commands = {
+  load: async (folder) => {
+    model = await loadModel(json(join(folder, "config.json")), bytes(join(folder, "model.safetensors")));
+    return model.shape;
+  },
+  forward: (ids) => Array.from(model.forward(ids)),
+  inPieces,
+  // What is forgotten leaves no trace.
+  rewound: (first, kept, rest) => {
+    const cache = model.newCache();
+    model.forward(first, cache);
+    cache.length = kept;
+    return Array.from(model.forward(rest, cache));
+  },
+  stream: (prompt, options) => {
+    if (options.seed !== undefined) options.random = seededRandom(options.seed);
+    return [...stream(model, prompt, options)];
+  },
+  logProbs: (ids) => logProbs(model, ids),
+  attentionWeights: (ids) => attentionWeights(model, ids).map((heads) => heads.map((rows) => rows.map((row) => [...row]))),
+  hiddenStates: (ids) => hiddenStates(model, ids).map((layer) => layer.map((vector) => [...vector])),
+  withoutHeads: (ids, heads) => Array.from(model.forward(ids, model.newCache(), withoutHeads(heads))),
+  otherCache: async (folder, ids) => {
+    const cache = model.newCache();
+    await commands.load(folder);
+    return model.forward(ids, cache).length;
+  },
+  speed: (prompt, options) => {
+    const before = process.cpuUsage().user;
+    const tokens = [...stream(model, prompt, options)].length;
+    return [tokens, (process.cpuUsage().user - before) / 1e6];
+  },
+  tensors: (path) => Object.fromEntries([...readTensors(bytes(path))].map(([name, { data }]) => [name, Array.from(data, String)])),
+  samplingProbs: (logits, sampling) => Array.from(samplingProbs(Float32Array.from(logits), sampling)),
+  seed: (seed) => (random = seededRandom(seed)) && null,
+  draws: (probs, count) => Array.from({ length: count }, () => draw(Float64Array.from(probs), random)),
+  randoms: (count) => Array.from({ length: count }, random),
+  tokenizer: (path) => (tokenizer = Tokenizer.fromJSON(json(path))).vocabSize,
+  encode: (texts) => texts.map((text) => tokenizer.encode(text)),
+  decode: (lists) => lists.map((ids) => tokenizer.decode(ids)),
+  rangesOf,
+  renderChat: (messages, prompt) => renderChat(messages, tokenizer, prompt),
+  promptOf: (messages, length) => promptOf(messages, tokenizer, length),
+  answerText: (ids) => [...answerPieces(ids, tokenizer)].join(""),
+  stopIds: () => stopIds(tokenizer),
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [name, args] = JSON.parse(line);
+  let answer;
+  try {
+    answer = { result: (await commands[name](...args)) ?? null };
+  } catch (error) {
+    answer = { error: `${error.name}: ${error.message}` };
+  }
+  process.stdout.write(JSON.stringify(answer) + "\n");
+}
