@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from live_modules import LIVE
 
 settings.register_profile("course", deadline=None, derandomize=True)
 settings.load_profile("course")
 
 HERE = Path(__file__).resolve().parent
-LIVE = HERE.parent.parent / "book" / "_static" / "live"
 
 
 class NodeError(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from live_modules import spread
 from safetensors.torch import load_file, save_file
 
 from minillm import GPT, GPTConfig, generate
@@ -48,16 +49,6 @@ def some_config(draw: random.Random, context_length: int = 24) -> GPTConfig:
         tie_embeddings=draw.random() < 0.5,
         head_dim=width if own_width else None,
     )
-
-
-def spread(model: torch.nn.Module, seed: int) -> None:
-    """Weights as a trained model may have: fresh ones are so small that attention is even and every gain is 1."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            noise = torch.randn(weight.shape, generator=generator)
-            wide = weight.shape[-1] ** -0.5
-            weight.copy_(1 + 0.3 * noise if name.endswith("norm.weight") else 1.5 * wide * noise)
 
 
 def saved(folder: Path, model: Any, dtype: str = "fp32") -> Any:

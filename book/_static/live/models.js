@@ -11,7 +11,7 @@ const FILES = ["config.json", "tokenizer.json", "model.safetensors"];
  */
 export async function readManifest(folder = MODELS) {
   const response = await fetch(new URL("manifest.json", folder)).catch(() => null);
-  if (!response?.ok) throw new Error("There are no models beside this site.");
+  if (!response?.ok) throw Object.assign(new Error("There are no models beside this site."), { name: "NoModels" });
   const manifest = await response.json();
   if (manifest.format !== 1) throw new Error(`The models are of format ${manifest.format}; this page reads format 1.`);
   return manifest;

@@ -1,6 +1,6 @@
 // The thread in which models are loaded and run, so that the page never stalls. Messages in, each with the number of its
 // job: { job, do: "load", stage }, { job, do: "chat", stage, messages, sampling }, { job, do: "stop" } for a running one.
-// Messages out: { job, progress: [loaded, total] }, { job, piece }, and at the end { job, result } or { job, error }.
+// Messages out: { job, progress: [loaded, total] }, { job, piece }, and at the end { job, result } or { job, error: { name, message } }.
 
 import { answerPieces, promptOf, stopIds } from "./chat.js";
 import { loadModel } from "./engine.js";
@@ -19,7 +19,7 @@ addEventListener("message", async ({ data: { job, do: name, ...request } }) => {
   try {
     postMessage({ job, result: await actions[name](job, request) });
   } catch (error) {
-    postMessage({ job, error: error.message });
+    postMessage({ job, error: { name: error.name, message: error.message } });
   }
   stopped.delete(job);
 });

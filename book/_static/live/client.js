@@ -1,0 +1,53 @@
+// What a widget talks to: one worker for the whole page, started when it is first needed.
+
+let worker;
+let count = 0;
+const jobs = new Map(); // number -> what to do with its messages
+
+/**
+ * Load a stage's model.
+ * @param {string} stage
+ * @param {(loaded: number, total: number) => void} [onProgress] bytes
+ * @returns {Promise<{ contextLength: number }>}
+ */
+export function load(stage, onProgress = () => {}) {
+  return ask({ do: "load", stage }, { onProgress });
+}
+
+/**
+ * Let a loaded stage answer the last message of a conversation.
+ * @param {string} stage
+ * @param {import("./chat.js").Message[]} messages
+ * @param {import("./sampling.js").Sampling & { seed: number }} sampling
+ * @param {(piece: string) => void} onPiece gets the answer's text as it is written
+ * @param {AbortSignal} [signal] stops it
+ * @returns {Promise<{ tokens: number, seconds: number, leftOut: number, isFull: boolean }>}
+ */
+export function chat(stage, messages, sampling, onPiece, signal) {
+  return ask({ do: "chat", stage, messages, sampling }, { onPiece }, signal);
+}
+
+function ask(request, listeners, signal) {
+  worker ??= startWorker();
+  const job = ++count;
+  signal?.addEventListener("abort", () => worker.postMessage({ job, do: "stop" }), { once: true });
+  worker.postMessage({ job, ...request });
+  return new Promise((resolve, reject) => jobs.set(job, { ...listeners, resolve, reject }));
+}
+
+function startWorker() {
+  const started = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+  started.onmessage = ({ data }) => {
+    const job = jobs.get(data.job);
+    if ("progress" in data) return job.onProgress(...data.progress);
+    if ("piece" in data) return job.onPiece(data.piece);
+    jobs.delete(data.job);
+    if ("error" in data) return job.reject(Object.assign(new Error(), data.error));
+    job.resolve(data.result);
+  };
+  started.onerror = () => {
+    for (const { reject } of jobs.values()) reject(new Error("This browser cannot start the thread of the model."));
+    jobs.clear();
+  };
+  return started;
+}

@@ -1,0 +1,13 @@
+// Brings the widgets of a page to life. Each is an element with a still, which stays where this file does not run.
+
+const WIDGETS = { chat: () => import("./widget_chat.js") };
+
+const elements = document.querySelectorAll(".minillm-live");
+if (elements.length) {
+  const style = document.createElement("link");
+  Object.assign(style, { rel: "stylesheet", href: new URL("live.css", import.meta.url).href });
+  document.head.append(style);
+}
+for (const element of elements) {
+  WIDGETS[element.dataset.widget]?.().then(({ start }) => start(element));
+}
