@@ -28,7 +28,7 @@ REPORTS := build/reports
 # Says how long the command after it took, and how much of the cores it used.
 TIMED = TIMEFORMAT='$(@F): %0R s, %0U core-seconds'; time
 PACKAGE := $(shell find minillm -name '*.py' -o -name '*.js' -o -name '*.json')
-TESTS := $(shell find tests -name '*.py')
+TESTS := $(shell find tests -name '*.py' -o -name '*.mjs')
 FRAME_TESTS := tests/test_frame.py tests/test_notebooks.py tests/test_api.py tests/test_portable.py tests/test_readme.py
 TRIAL := $(shell find benchmarks -name '*.py')
 TOOLS := $(wildcard tools/*.py)
@@ -47,7 +47,8 @@ TRAINED_STAGES = $(shell find "$(MINILLM_RUNS)/$(PRESET)" -name summary.json $(1
 # So many targets at a time; with one job, as many as the make above allows.
 SIDE_BY_SIDE := $(if $(filter-out 1,$(JOBS)),-j $(JOBS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target))
 RUN := $(BIN)/minillm run --preset $(PRESET) $(if $(THREADS),--threads $(THREADS))
-PAGES := $(wildcard book/*.md) $(wildcard book/_static/*) _config.yml _toc.yml
+LIVE := $(wildcard book/_static/live/*)
+PAGES := $(wildcard book/*.md) $(wildcard book/_static/*) $(LIVE) _config.yml _toc.yml
 FRAME := pyproject.toml constraints.txt environment.yml Makefile README.md CITATION.cff CHANGELOG.md CONTRIBUTING.md \
 	book/ruff.toml book/pytest.ini $(wildcard .github/workflows/*.yml .devcontainer/*)
 
@@ -90,7 +91,7 @@ $(PASSED)/lint: $(ENV) $(PACKAGE) $(TESTS) $(TOOLS) $(CHAPTERS) book/ruff.toml _
 
 unit: $(PASSED)/unit $(PASSED)/frame  ## unit tests and the examples in the docstrings
 
-$(PASSED)/unit: $(ENV) $(PACKAGE) $(TRIAL) tools/browser.py $(wildcard tools/record*.py) $(filter-out $(FRAME_TESTS),$(TESTS))
+$(PASSED)/unit: $(ENV) $(PACKAGE) $(TRIAL) $(LIVE) tools/browser.py $(wildcard tools/record*.py) $(filter-out $(FRAME_TESTS),$(TESTS))
 	@mkdir -p $(@D) $(REPORTS)
 	@$(TIMED) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(if $(filter-out 1,$(JOBS)),-n $(JOBS)) $(FRAME_TESTS:%=--ignore=%) --junitxml=$(REPORTS)/unit.xml
 	@touch $@

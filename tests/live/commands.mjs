@@ -72,11 +72,6 @@ const commands = {
     await commands.load(folder);
     return model.forward(ids, cache).length;
   },
-  speed: (prompt, options) => {
-    const before = process.cpuUsage().user;
-    const tokens = [...stream(model, prompt, options)].length;
-    return [tokens, (process.cpuUsage().user - before) / 1e6];
-  },
   tensors: (path) => Object.fromEntries([...readTensors(bytes(path))].map(([name, { data }]) => [name, Array.from(data, String)])),
   samplingProbs: (logits, sampling) => Array.from(samplingProbs(Float32Array.from(logits), sampling)),
   seed: (seed) => (random = seededRandom(seed)) && null,

@@ -23,6 +23,12 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewp
 <title>Test</title><link rel="icon" href="data:,"><div class="minillm-live" data-widget="chat" data-stage="{stage}"
 data-prompts='["Hello there", "&lt;b&gt;"]'>A still.</div>
 <script type="module" src="{root}_static/live/page.js"></script>"""
+DEPLOY = (LIVE.parent.parent / "deploy.md").read_text(encoding="utf-8")
+OWN_PAGE = (
+    DEPLOY.partition("```html\n")[2]
+    .partition("```")[0]
+    .replace("<meta", '<link rel="icon" href="data:,"><meta', 1)
+)
 HOSTILE = "<img src=x onerror=alert(1)><|end|><script>alert(2)</script>"
 
 
@@ -130,6 +136,9 @@ def visitor(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tok
     for name, stage, root in (("sft", "sft", ""), ("spoiled", "spoiled", ""), ("other", "ppo", "")):
         (site / f"{name}.html").write_text(PAGE.format(stage=stage, root=root), encoding="utf-8")
     (site / "missing.html").write_text(PAGE.format(stage="sft", root="bare/"), encoding="utf-8")
+    shutil.copytree(LIVE, site / "own" / "live")
+    write(site / "own" / "assistant")
+    (site / "own" / "index.html").write_text(OWN_PAGE, encoding="utf-8")
     with browser.open_site(site, program) as (chromium, origin):
         yield Visitor(chromium, origin)
 
@@ -197,3 +206,17 @@ def test_what_is_missing_or_spoiled_is_said(visitor: Visitor) -> None:
         visitor.wait(lambda told=told: told in visitor.status())
         assert visitor.texts("you") == []
         assert not visitor.js("document.querySelector('[type=submit]').disabled")
+
+
+def test_the_page_of_the_deployment_chapter_answers(
+    visitor: Visitor, model: GPT, tokenizer: Tokenizer
+) -> None:
+    visitor.chromium.load(visitor.origin + "own/index.html", "light")
+    visitor.wait(lambda: len(visitor.js("document.querySelector('#answer')?.textContent ?? ''")) > 0)
+    message = {"role": "user", "content": "Who are you?"}
+    prompt = render_chat([message], tokenizer, add_generation_prompt=True).ids
+    ids = generate(model, [prompt], 60, temperature=0.0, stop=stop_ids(tokenizer))[0]
+    visitor.wait(
+        lambda: visitor.js("document.querySelector('#answer').textContent") == answer_text(ids, tokenizer)
+    )
+    assert visitor.problems() == set()
