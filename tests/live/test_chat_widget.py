@@ -166,6 +166,28 @@ def test_it_answers_as_the_package_does(
     assert visitor.problems() == set()
 
 
+def test_a_conversation_goes_on(visitor: Visitor, model: GPT, tokenizer: Tokenizer) -> None:
+    """What is in the cache of the conversation so far is that conversation, wherever an answer was stopped."""
+    visitor.open("sft.html")
+    visitor.temperature(0)
+    messages: list[dict[str, str]] = []
+    for text in ("Hello", "Where is the hat?", "猫"):
+        visitor.say(text)
+        visitor.wait(lambda: len(visitor.texts("assistant")) > len(messages) // 2)
+        visitor.wait(lambda: len(visitor.texts("assistant")[-1]) > 40)
+        visitor.key("Escape", 27)
+        visitor.wait(lambda: not visitor.js("document.querySelector('[type=submit]').disabled"))
+        messages.append({"role": "user", "content": text})
+        start = 0  # the oldest exchanges are left out where less than half of the context is free
+        while len(prompt := render_chat(messages[start:], tokenizer, add_generation_prompt=True).ids) > 1500:
+            start += 2
+        expected = answer_text(generate(model, [prompt], 20, temperature=0.0)[0], tokenizer).rstrip("\ufffd")
+        answer = visitor.texts("assistant")[-1]
+        assert len(expected) > 4 and answer.startswith(expected)
+        messages.append({"role": "assistant", "content": answer})
+    assert visitor.problems() == set()
+
+
 def test_a_prompt_can_be_clicked_and_a_conversation_begun_anew(visitor: Visitor) -> None:
     visitor.open("sft.html")
     visitor.js("document.querySelector('.prompts button').click()")
