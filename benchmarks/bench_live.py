@@ -53,7 +53,9 @@ def in_node(folder: Path) -> float:
         raise SystemExit("error: Node is not installed")
     script = SCRIPT.replace("PROMPT", json.dumps(PROMPT))
     command = [program, "--input-type=module", "-e", script, LIVE.as_uri(), str(folder), str(ROUNDS)]
-    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    return float(
+        json.loads(subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout)
+    )
 
 
 def in_python(model: GPT) -> float:

@@ -54,7 +54,7 @@ def node() -> Iterator[Node]:
     program = shutil.which("node")
     if program is None:
         pytest.skip("Node is not installed, so the modules of the page (book/_static/live) are not tested")
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    version = subprocess.run([program, "--version"], capture_output=True, encoding="utf-8", check=True).stdout
     if int(version.lstrip("v").partition(".")[0]) < 18:
         pytest.skip(f"Node {version.strip()} is older than 18, so the modules of the page are not tested")
     started = Node(program)

@@ -226,7 +226,7 @@ def test_wrong_tokens_are_refused(node: Any, model: tuple[GPT, Path]) -> None:
 def test_files_that_do_not_fit_are_refused(node: Any, tmp_path: Path) -> None:
     built = GPT(GPTConfig(vocab_size=9, context_length=4, n_layer=1, n_head=1, d_model=4, d_ff=3))
     built.save_pretrained(tmp_path)
-    config, path = (tmp_path / "config.json").read_text(), tmp_path / "model.safetensors"
+    config, path = (tmp_path / "config.json").read_text(encoding="utf-8"), tmp_path / "model.safetensors"
     whole = path.read_bytes()
     wrong = {
         '"model_type": "qwen3"|"model_type": "gpt2"': "only llama and qwen3",
@@ -240,10 +240,10 @@ def test_files_that_do_not_fit_are_refused(node: Any, tmp_path: Path) -> None:
     for change, message in wrong.items():
         old, new = change.split("|")
         assert old in config
-        (tmp_path / "config.json").write_text(config.replace(old, new))
+        (tmp_path / "config.json").write_text(config.replace(old, new), encoding="utf-8")
         with pytest.raises(Exception, match=message):
             node.call("load", str(tmp_path))
-    (tmp_path / "config.json").write_text(config)
+    (tmp_path / "config.json").write_text(config, encoding="utf-8")
     for damaged in (
         b"",
         whole[:7],
