@@ -153,7 +153,9 @@ def test_introductions_are_echoes_of_newcomers_with_names_of_training():
         every |= set(names)
     assert len(every) > 300
     texts = " ".join(document.text for document in world.documents(2000))
-    assert len(every.intersection(re.findall(r"\w+", texts))) < 0.02 * len(every), "but for words such as Bear"
+    assert len(every.intersection(re.findall(r"\w+", texts))) < 0.02 * len(every), (
+        "but for words such as Bear"
+    )
 
 
 def test_introductions_stand_among_the_training_documents_and_nowhere_else():
