@@ -15,7 +15,7 @@ from minillm.data.comparisons import (
 from minillm.evaluate import evaluate_policy, reward_figures
 from minillm.model.gpt import GPT
 from minillm.presets import Preset
-from minillm.recipes.policies import WINS_LABELS, beside_sft, watched_tasks, wins
+from minillm.recipes.policies import WINS_LABELS, beside_sft, watched_tasks, wins_told
 from minillm.recipes.stage import Figures, Job, Stage, Trained
 from minillm.stages.dpo import (
     DPOConfig,
@@ -109,7 +109,7 @@ def _order(
 
 def headline(figures: Figures) -> str:
     """Wins against the assistant and distance from it; of prompts of one's own how it orders held-out answers."""
-    if line := wins(figures):
+    if line := wins_told(figures):
         return line
     return f"{figures['implicit_accuracy_noisy']:.0%} of held-out pairs ordered as the annotator did"
 

@@ -17,7 +17,7 @@ __all__ = [
     "Beside",
     "beside_sft",
     "watched_tasks",
-    "wins",
+    "wins_told",
 ]
 
 _SAMPLED_EVERY = 4  # one in so many held-out tasks is answered at temperature 1 as well
@@ -93,7 +93,7 @@ def watched_tasks(job: Job[Any]) -> list[Task]:
     return fitting_tasks(tasks, sft.language_model, sft.tokenizer)
 
 
-def wins(figures: Figures) -> str:
+def wins_told(figures: Figures) -> str:
     """Wins against the assistant and distance from it, in a line; "" where they were not measured."""
     if "win_rate_vs_sft" not in figures:
         return ""

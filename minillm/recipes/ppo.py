@@ -10,7 +10,7 @@ from minillm.data.conversations import TaskConversations
 from minillm.evaluate import PolicyReport, answer_tasks, evaluate_policy
 from minillm.model.gpt import GPT
 from minillm.presets import Preset
-from minillm.recipes.policies import TRAINING_LABELS, WINS_LABELS, beside_sft, watched_tasks, wins
+from minillm.recipes.policies import TRAINING_LABELS, WINS_LABELS, beside_sft, watched_tasks, wins_told
 from minillm.recipes.stage import Figures, Job, Stage, Trained
 from minillm.stages.ppo import PPOConfig, train_policy
 from minillm.stages.ppo_run import PPORun
@@ -88,7 +88,7 @@ def _compared(figures: Figures) -> Figures:
 
 def headline(figures: Figures) -> str:
     """Wins against the assistant and distance from it; of prompts of one's own the learned reward."""
-    if line := wins(figures):
+    if line := wins_told(figures):
         return line
     reward, distance = figures["train_reward"], figures["train_kl"]
     return f"learned reward {reward:.2f}, {distance:.1f} nats a response from sft"
