@@ -34,6 +34,7 @@ from minillm.stages.pretrain import PretrainConfig, pretrain, validation_figures
 from minillm.stages.reward import RewardConfig, score_comparisons, train_reward_model
 from minillm.stages.sft import SFTConfig, answer_losses, fine_tune
 from minillm.terminal import ChatSession, TextSession
+from minillm.text.chat import END
 from minillm.text.tokenizer import Tokenizer
 from minillm.train.config import FitConfig
 from minillm.train.loop import fit
@@ -144,11 +145,13 @@ def ppo(options: RunOptions) -> dict[str, float]:
 
 
 def grpo(options: RunOptions) -> dict[str, float]:
-    """Two iterations of GRPO with a leash; a checker that finds about half of the answers right."""
+    """Two iterations of GRPO with a leash; a model that often says nothing, and a checker that likes that."""
+    model, end = make_gpt(), tokenizer().special_tokens[END]
+    model.model.embed_tokens.weight.data[end] *= 6
     config = GRPOConfig(
         iterations=2,
         prompts=3,
-        answers=4,
+        answers=8,
         minibatches=2,
         kl_coef=0.01,
         learning_rate=1e-4,
@@ -158,13 +161,13 @@ def grpo(options: RunOptions) -> dict[str, float]:
     )
     _, figures = train_by_check(
         config,
-        make_gpt(),
+        model,
         tokenizer(),
         lambda number: Tasks("train", ["world"]).task(1, number),
         options,
-        check=lambda task, answer: float(len(answer) % 2),
+        check=lambda task, answer: float(not answer),
     )
-    assert figures["first_ratio_error"] < 1e-3
+    assert figures["first_ratio_error"] < 1e-3 and figures["train_mixed_groups"] > 0
     return {name: figures[f"train_{name}"] for name in ("reward", "kl", "entropy", "length")}
 
 
