@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import record
+import record_grpo
 import recorder
 from record_lora import RUNS as RECIPES
 from record_lora import SEEDS
@@ -42,7 +43,7 @@ CURVES = {
 
 def test_a_recording_that_is_not_there_is_told():
     with pytest.raises(
-        ValueError, match="no recording 'pp'; choose one of annotators, lora, ppo, small_runs"
+        ValueError, match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, small_runs"
     ):
         recording("pp")
 
@@ -183,3 +184,18 @@ def test_the_annotators_taught_the_presets_reward_model():
     assert stored["made_from"] == {"reward": Course("cpu").key("reward")}, "make recordings"
     assert len(stored["runs"]) == 6
     assert all(50 < percent < 100 for percent in stored["runs"].values())
+
+
+def test_the_recorded_groups_are_of_the_tools_settings_and_have_all_that_is_told():
+    stored = recording("grpo")["runs"]
+    for name, run in stored.items():
+        config, n_steps, taught, check = record_grpo.RUNS[name.partition(", ")[0]]
+        assert run["changes"]["grpo"] == json.loads(json.dumps(asdict(config)))
+        assert run["changes"]["n_steps"] == list(n_steps) and run["changes"]["check"] == check.__name__
+        assert bool(run["changes"]["taught"]) == taught
+        assert [line["step"] for line in run["metrics"] if "reward" in line] == list(
+            range(1, config.iterations + 1)
+        )
+        for sums in (f"{n} steps" for n in n_steps):
+            for figures in (run["before"][sums], run["after"][sums]):
+                assert 0 <= figures["pass_at_1"] <= figures["pass_at_8"] <= figures["pass_at_64"] <= 1
