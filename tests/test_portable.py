@@ -280,3 +280,22 @@ def test_a_trial_sees_the_packages_of_another_environment(
 
     base = tmp_path / "我的 课程" / "base"
     assert told(base)[0] in told(colab_trial.fresh_environment(base, "trial 1"))[1]
+
+
+def test_the_trial_tells_how_long_a_chapter_took_to_its_first_figure():
+    def cell(begun, done, *kinds):
+        outputs = [nbformat.v4.new_output("display_data", {kind: "x"}) for kind in kinds]
+        day = "2026-01-02T03:04:{:02}.500000Z"
+        times = {"iopub.status.busy": day.format(begun), "iopub.status.idle": day.format(done)}
+        return nbformat.v4.new_code_cell("x", outputs=outputs, metadata={"execution": times})
+
+    words = nbformat.v4.new_markdown_cell("words")
+    cells = [
+        words,
+        cell(0, 7),
+        cell(7, 9, "text/plain"),
+        cell(9, 19, "text/plain", "image/png"),
+        cell(20, 30, "image/png"),
+    ]
+    assert colab_trial.pace(nbformat.v4.new_notebook(cells=cells)) == "set-up 7 s, first figure 12 s after it"
+    assert colab_trial.pace(nbformat.v4.new_notebook(cells=cells[:3])) == "no figure"

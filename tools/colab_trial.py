@@ -19,8 +19,11 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import nbformat
 from console import print_anything
 from repository import ROOT
 
@@ -65,6 +68,22 @@ def fresh_environment(base: Path, name: str) -> Path:
     return environment
 
 
+def pace(notebook: Any) -> str:
+    """How long a run notebook took for its set-up (its first code cell), and from there to its first figure."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and "execution" in cell.metadata]
+    drawn = (c for c in cells if any("image/png" in output.get("data", {}) for output in c.outputs))
+    figure = next(drawn, None)
+    if figure is None:
+        return "no figure"
+    begun, ready = (_moment(cells[0], status) for status in ("busy", "idle"))
+    return f"set-up {ready - begun:.0f} s, first figure {_moment(figure, 'idle') - ready:.0f} s after it"
+
+
+def _moment(cell: Any, status: str) -> float:
+    """When a cell's kernel became busy or idle (seconds)."""
+    return datetime.fromisoformat(cell.metadata.execution[f"iopub.status.{status}"]).timestamp()
+
+
 def trial(notebook: Path, interpreter: Path, clone: Path, runs: Path | None) -> bool:
     """Run one chapter; print how it went and return whether it passed."""
     environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
@@ -86,11 +105,12 @@ def trial(notebook: Path, interpreter: Path, clone: Path, runs: Path | None) -> 
             encoding="utf-8",
         )
         left = sorted(path.name for path in Path(folder).iterdir())
+        told = "" if run.returncode else pace(nbformat.read(Path(folder, notebook.name), 4)) + "; "
     seconds = time.perf_counter() - start
     if run.returncode:
         print(run.stdout[-2000:], run.stderr[-6000:], sep="\n")
     verdict = "failed" if run.returncode else "passed"
-    print(f"{notebook.name}: {verdict} in {seconds:.0f} s; the folder then holds {left}")
+    print(f"{notebook.name}: {verdict} in {seconds:.0f} s; {told}the folder then holds {left}")
     return run.returncode == 0
 
 
