@@ -185,7 +185,8 @@ site-picture: site  ## draw the README's picture of the website again
 cover: env  ## draw the cover, logo and icon again
 	@$(BIN)/python tools/cover.py book/_static
 
-recordings: env  ## make all recorded runs again (more than an hour; trains what is missing)
+recordings: env  ## make all recorded runs again (more than an hour; trains what is missing; needs npm)
+	@$(BIN)/python tools/record_tokenizers.py
 	@$(BIN)/python tools/record.py
 	@$(BIN)/python tools/record_lora.py
 	@$(BIN)/python tools/record_specialists.py

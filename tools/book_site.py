@@ -1,4 +1,4 @@
-"""A small Sphinx extension: API pages, MathJax from the site itself where it was fetched, figures not renumbered."""
+"""A small Sphinx extension: API pages, MathJax from the site itself, figures not renumbered, links to glossary terms."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ def keep_own_figure_numbers(app: Any) -> None:
     app.config.numfig = False
 
 
+def know_glossary_terms(app: Any, env: Any) -> None:
+    """Let `[token](glossary.md#term-token)` lead to the term; without this only headings can be linked from a notebook."""
+    for (kind, name), (page, label) in env.get_domain("std").objects.items():
+        if kind == "term":
+            env.metadata[page].setdefault("myst_slugs", {})[label] = (0, label, name)
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     app.setup_extension("api_docstrings")
     app.connect("config-inited", use_vendored_mathjax)
+    app.connect("env-updated", know_glossary_terms)
     app.connect("builder-inited", keep_own_figure_numbers, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

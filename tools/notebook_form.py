@@ -26,6 +26,8 @@ MACHINE_PATH = re.compile(
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 MYST_ONLY = re.compile(r"^:::|^```\{|\{(?:cite|ref|numref|doc|eq|term)[\w:]*\}`", re.M)
 
+CAPTION = re.compile(r"\*Figure \d+\.\d+\. .+\*(?:\n\n|$)", re.S)  # how the cell below a picture starts
+
 
 def merge_streams(outputs: list[Any]) -> list[Any]:
     """Join neighbouring pieces of one stream: how output was cut into messages is an accident of timing."""
@@ -144,8 +146,8 @@ def code_problems(cell: Any) -> Iterator[str]:
         yield "is half a solution: `# @title ...` first, the tag hide-cell and cellView form go together"
 
 
-def output_problems(cell: Any, stem: str) -> Iterator[str]:
-    """What is wrong with the stored outputs of a code cell."""
+def output_problems(cell: Any, stem: str, below: Any = None) -> Iterator[str]:
+    """What is wrong with the stored outputs of a code cell; `below` is the next cell, where a caption may stand."""
     if cell.source and cell.execution_count is None:
         yield "was not executed: run `make execute`"
     for output in cell.outputs:
@@ -164,8 +166,11 @@ def output_problems(cell: Any, stem: str) -> Iterator[str]:
         if "image/png" in kinds:
             mystnb = cell.metadata.get("mystnb", {})
             figure = mystnb.get("figure", {})
-            if not (figure.get("caption") and figure.get("name") and mystnb.get("image", {}).get("alt")):
+            captions = [figure.get("caption"), below and CAPTION.match(below.source)]
+            if not (any(captions) and figure.get("name") and mystnb.get("image", {}).get("alt")):
                 yield "draws a picture without caption, name and alt text"
+            elif all(captions):
+                yield "has two captions: keep the one in the cell below, which Jupyter and Colab show too"
             elif not figure["name"].startswith(f"fig-{stem[:2]}-"):
                 yield f"names its figure {figure['name']!r}; it must start with fig-{stem[:2]}-"
 
@@ -190,7 +195,7 @@ def notebook_problems(notebook: nbformat.NotebookNode, stem: str) -> Iterator[st
     elif setups[0] is not next(cell for cell in cells if cell.cell_type == "code"):
         yield "has code before the set-up cell"
     names: set[str] = set()
-    for number, cell in enumerate(cells, start=1):
+    for number, (cell, below) in enumerate(zip(cells, [*cells[1:], None], strict=True), start=1):
         found: list[str] = []
         if MACHINE_PATH.search(cell.source):
             found.append("names a path of one machine in its source")
@@ -198,7 +203,7 @@ def notebook_problems(notebook: nbformat.NotebookNode, stem: str) -> Iterator[st
             if match := MYST_ONLY.search(cell.source):
                 found.append(f"uses MyST syntax that Colab shows raw: {match[0]!r}")
         else:
-            found += [*code_problems(cell), *output_problems(cell, stem)]
+            found += [*code_problems(cell), *output_problems(cell, stem, below)]
             name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
             if name in names:
                 found.append(f"uses the figure name {name!r} a second time")

@@ -26,7 +26,7 @@ from minillm.figures.reward import (
 from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
 from minillm.figures.text import say, show_source, show_table, token_boxes
-from minillm.figures.tokens import compression_bars, compression_curve, token_frequencies
+from minillm.figures.tokens import compression_curve, language_bars, token_frequencies
 from minillm.figures.vectors import (
     attention_maps,
     block_drawing,
@@ -49,13 +49,13 @@ __all__ = [
     "calibration_curve",
     "chat_boxes",
     "clip_curves",
-    "compression_bars",
     "compression_curve",
     "epoch_panels",
     "flaw_bars",
     "gold_against_kl",
     "growth_curves",
     "head_scores",
+    "language_bars",
     "layer_curves",
     "loss_curve",
     "margin_histogram",

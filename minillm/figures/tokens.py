@@ -6,13 +6,23 @@ from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from minillm.figures.style import new_axes, styled
+from minillm.figures.style import PALETTE, new_axes, styled
 
 __all__ = [
-    "compression_bars",
     "compression_curve",
+    "language_bars",
     "token_frequencies",
 ]
+
+# One colour for one thing in every figure of the chapter; green is the village and what was learned from it.
+_COLOURS = {
+    "English": PALETTE[0],
+    "Chinese": PALETTE[1],
+    "village": PALETTE[2],
+    "our tokens": PALETTE[2],
+    "code": PALETTE[3],
+    "bytes": PALETTE[6],
+}
 
 
 @styled
@@ -23,9 +33,9 @@ def compression_curve(curves: Mapping[str, Sequence[float]], vocab_sizes: Sequen
         curves: for each name of a text, its bytes per token at each of the sizes.
         vocab_sizes: in tokens.
     """
-    axes = new_axes("vocabulary size (tokens)", "bytes per token")
+    axes = new_axes("vocabulary size (tokens, logarithmic axis)", "bytes per token")
     for name, values in curves.items():
-        axes.plot(vocab_sizes, values, label=name)
+        axes.plot(vocab_sizes, values, label=name, color=_COLOURS.get(name))
     axes.set_xscale("log", base=2)
     axes.set_xticks(vocab_sizes, [f"{size:,}" for size in vocab_sizes])
     axes.set_xticks([], minor=True)
@@ -41,10 +51,12 @@ def token_frequencies(counts: Mapping[str, Collection[int]]) -> Axes:
     Args:
         counts: for each name of a vocabulary, how often each of its symbols occurs, in any order.
     """
-    axes = new_axes("rank of the symbol, from the most frequent", "share of all symbols (%)")
+    axes = new_axes(
+        "rank of the symbol, most frequent first (logarithmic axis)", "share (%, logarithmic axis)"
+    )
     for name, values in counts.items():
         shares = sorted((100 * value / sum(values) for value in values if value), reverse=True)
-        axes.plot(range(1, len(shares) + 1), shares, label=name, marker="")
+        axes.plot(range(1, len(shares) + 1), shares, label=name, marker="", color=_COLOURS.get(name))
     axes.set(xscale="log", yscale="log")
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.yaxis.set_major_formatter("{x:g}")
@@ -53,15 +65,21 @@ def token_frequencies(counts: Mapping[str, Collection[int]]) -> Axes:
 
 
 @styled
-def compression_bars(table: Mapping[str, Mapping[str, float]]) -> Axes:
-    """Draw bytes per token as bars: `table` has them by text, and for each text by tokenizer."""
-    tokenizers = list(next(iter(table.values())))
-    thickness = 0.8 / len(tokenizers)
-    axes = new_axes("bytes per token", "", height=0.9 + 0.6 * len(table))
-    for index, name in enumerate(tokenizers):
+def language_bars(table: Mapping[str, Mapping[str, int]]) -> Axes:
+    """Draw how many tokens each vocabulary needs for one text in several languages.
+
+    Args:
+        table: for each name of a vocabulary, the number of tokens by language.
+    """
+    languages = list(next(iter(table.values())))
+    thickness = 0.8 / len(languages)
+    axes = new_axes("tokens for the same text", "", height=1.2 + 0.6 * len(table))
+    for index, language in enumerate(languages):
         middles = [row + (index + 0.5) * thickness - 0.4 for row in range(len(table))]
-        bars = axes.barh(middles, [values[name] for values in table.values()], 0.9 * thickness, label=name)
-        axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
+        lengths = [counts[language] for counts in table.values()]
+        colour = _COLOURS.get(language)
+        bars = axes.barh(middles, lengths, 0.9 * thickness, label=language, color=colour)
+        axes.bar_label(bars, padding=3, fontsize=9)
     axes.set_yticks(range(len(table)), list(table))
     axes.invert_yaxis()
     axes.grid(False, axis="y")

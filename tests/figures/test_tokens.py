@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.colors import to_hex
 
 from minillm import figures
 
 CURVES = {"village": [1.0, 2.0, 4.0], "Chinese": [1.0, 1.0, 1.0]}
 BARS = {
-    "village": {"ours": 4.0, "GPT-4": 3.5},
-    "English": {"ours": 3.0, "GPT-4": 4.5},
-    "code": {"ours": 1.5, "GPT-4": 4},
+    "GPT-2": {"English": 69, "Chinese": 213},
+    "GPT-4": {"English": 70, "Chinese": 135},
+    "Qwen": {"English": 71, "Chinese": 73},
 }
 
 
 def draw_all():
     yield figures.compression_curve(CURVES, [260, 512, 2048])
     yield figures.token_frequencies({"bytes": [5, 1, 9], "tokens": [2, 0, 2, 1]})
-    yield figures.compression_bars(BARS)
+    yield figures.language_bars(BARS)
 
 
 def test_figures_return_labelled_axes_on_a_white_ground():
@@ -44,10 +45,27 @@ def test_token_frequencies_are_sorted_shares_without_zeros():
     assert list(line.get_ydata()) == pytest.approx([62.5, 25.0, 12.5])
 
 
-def test_compression_bars_have_one_bar_for_each_text_and_tokenizer():
-    axes = figures.compression_bars(BARS)
+def test_language_bars_have_one_bar_for_each_vocabulary_and_language():
+    axes = figures.language_bars(BARS)
     widths = [[bar.get_width() for bar in bars] for bars in axes.containers]
-    assert widths == [[4.0, 3.0, 1.5], [3.5, 4.5, 4]]
+    assert widths == [[69, 70, 71], [213, 135, 73]]
     assert [label.get_text() for label in axes.get_yticklabels()] == list(BARS)
     edges = sorted((bar.get_y(), bar.get_y() + bar.get_height()) for bars in axes.containers for bar in bars)
     assert all(end <= start for (_, end), (start, _) in zip(edges, edges[1:], strict=False))
+
+
+def test_a_language_has_one_colour_in_all_figures():
+    """Whatever stands beside it, and in whatever order."""
+    lines = figures.compression_curve({"code": [1, 2], "Chinese": [1, 1]}, [260, 512]).get_lines()
+    bars = figures.language_bars(BARS).containers
+    assert to_hex(lines[1].get_color()) == to_hex(bars[1][0].get_facecolor())
+    assert to_hex(lines[0].get_color()) not in {to_hex(bar[0].get_facecolor()) for bar in bars}
+
+
+def test_logarithmic_axes_are_announced():
+    for axes in (
+        figures.compression_curve(CURVES, [260, 512, 2048]),
+        figures.token_frequencies({"tokens": [2, 5]}),
+    ):
+        for axis in (axes.xaxis, axes.yaxis):
+            assert ("logarithmic" in axis.get_label_text()) == (axis.get_scale() == "log")
