@@ -1,4 +1,4 @@
-"""A small Sphinx extension: API pages, MathJax from the site itself, figures not renumbered, links to glossary terms."""
+"""A small Sphinx extension: API pages, MathJax of our own, links to glossary terms, figures not renumbered."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def keep_own_figure_numbers(app: Any) -> None:
 
 
 def know_glossary_terms(app: Any, env: Any) -> None:
-    """Let `[token](glossary.md#term-token)` lead to the term; without this only headings can be linked from a notebook."""
+    """Let `[token](glossary.md#term-token)` lead to the term; MyST by itself knows headings only."""
     for (kind, name), (page, label) in env.get_domain("std").objects.items():
         if kind == "term":
             env.metadata[page].setdefault("myst_slugs", {})[label] = (0, label, name)

@@ -128,7 +128,8 @@ def control_tokens(qwen: Any, folder: Path) -> dict[str, Any]:
     ours.save(folder)
     theirs = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     made = {
-        f"tokenizers {tokenizers.__version__}, `encode(text)`": ours.end_of_text_id in theirs.encode(TYPED).ids
+        f"tokenizers {tokenizers.__version__}, `encode(text)`": ours.end_of_text_id
+        in theirs.encode(TYPED).ids
     }
     theirs.encode_special_tokens = True
     made["tokenizers, `encode_special_tokens = True`"] = ours.end_of_text_id in theirs.encode(TYPED).ids
