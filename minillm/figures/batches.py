@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 Metrics = Sequence[Mapping[str, float]]
+_TRAINING, _VALIDATION = PALETTE[0], PALETTE[1]  # in all figures of the chapter; the floor is PALETTE[2]
+_OTHERS = PALETTE[3:]  # for what is none of them
 _FLOOR: dict[str, Any] = {"color": PALETTE[2], "linewidth": 1.5, "linestyle": "--", "marker": ""}
 _PADDING, _TWO_GROUNDS = "#e4e4e4", (PALETTE[5], PALETTE[4])
 
@@ -52,27 +55,36 @@ def batch_picture(document_ids: Sequence[Sequence[int]]) -> Axes:
 
 
 @styled
-def noise_curve(noise: Mapping[str, Mapping[int, float]], ylabel: str) -> Axes:
-    """Draw gradient noise against batch size on logarithmic axes, each with a 1/sqrt(B) line from its first point.
+def noise_curve(
+    noise: Mapping[str, Mapping[int, float]], signals: Mapping[str, float], ylabel: str, up_to: int
+) -> Axes:
+    """Draw gradient noise against batch size on logarithmic axes, with the law 1/sqrt(B) from each first point.
+
+    Where the law meets the signal, noise and signal are equally long.
 
     Args:
         noise: for each name, the noise by batch size (rows).
-        ylabel: what the noise is, with its unit.
+        signals: for some names, the length of the gradient without noise, drawn as a level line.
+        ylabel: what the lengths are, with their unit.
+        up_to: the largest batch that the law is drawn to (rows).
     """
-    axes = new_axes("rows in the batch", ylabel)
+    axes = new_axes("rows in the batch, log scale", f"{ylabel}, log scale")
     for index, (name, values) in enumerate(noise.items()):
-        sizes = np.array(list(values))
-        line = values[sizes[0]] * np.sqrt(sizes[0] / sizes)
-        axes.plot(sizes, line, color=PALETTE[-1], linewidth=1, linestyle=":", marker="")
-        axes.plot(
-            sizes, list(values.values()), PALETTE[index], marker=MARKERS[index], linestyle="", label=name
-        )
-    axes.lines[0].set_label("falling as 1/√B")
+        sizes, colour = np.array(list(values)), _OTHERS[index]
+        law = np.array([sizes[0], up_to])
+        falling = values[sizes[0]] * np.sqrt(sizes[0] / law)
+        axes.plot(law, falling, color=colour, linewidth=1, linestyle=":", marker="")
+        points = list(values.values())
+        axes.plot(sizes, points, color=colour, marker=MARKERS[index], linestyle="", label=f"noise {name}")
+        if name in signals:
+            axes.axhline(signals[name], color=colour, linestyle="-", marker="", label=f"signal {name}")
+    axes.lines[0].set_label("noise falling as 1/√B")
     axes.set(xscale="log", yscale="log")
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ticks = [4**power for power in range(10) if 4**power <= up_to]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.legend()
+    _plain_log_ticks(axes)
+    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     return axes
 
 
@@ -84,8 +96,9 @@ def sweep_curve(
     floor: float | None = None,
     log_y: bool = False,
     levels: Mapping[str, float] | None = None,
+    median: bool = False,
 ) -> Axes:
-    """Draw a result against a setting: the mean over repetitions as a line, smallest to largest as a band.
+    """Draw a result against a setting: the middle of the repetitions as a line, smallest to largest as a band.
 
     Args:
         curves: for each name, by value of the setting, the results of all repetitions.
@@ -94,14 +107,17 @@ def sweep_curve(
         floor: the entropy floor, where the result is a loss (nats/token).
         log_y: whether the axis of the result is logarithmic too.
         levels: results to compare with, by name, as horizontal lines.
+        median: whether the line is the median of the repetitions, and not their mean.
     """
-    axes = new_axes(xlabel, ylabel)
+    axes = new_axes(f"{xlabel}, log scale", ylabel)
+    middle = np.median if median else np.mean
+    colours = PALETTE if floor is None else (_VALIDATION, *_OTHERS)
     for index, (name, results) in enumerate(curves.items()):
-        settings, rows = list(results), list(results.values())
-        axes.fill_between(
-            settings, list(map(min, rows)), list(map(max, rows)), color=PALETTE[index], alpha=0.2
-        )
-        axes.plot(settings, [float(np.mean(row)) for row in rows], label=name)
+        settings, rows, colour = list(results), list(results.values()), colours[index]
+        lowest, highest = list(map(min, rows)), list(map(max, rows))
+        axes.fill_between(settings, lowest, highest, color=colour, alpha=0.2)
+        line = [float(middle(row)) for row in rows]
+        axes.plot(settings, line, color=colour, marker=MARKERS[index], label=name)
     if floor is not None:
         axes.axhline(floor, label="entropy floor", **_FLOOR)
     draw_levels(axes, levels)
@@ -133,7 +149,7 @@ def run_bands(
     axes = new_axes("optimizer step", "loss (nats per token)")
     for index, (name, seeds) in enumerate(runs.items()):
         steps, losses = _curves(seeds, key)
-        _band(axes, steps, losses, name, PALETTE[index], MARKERS[index])
+        _band(axes, steps, losses, name, _OTHERS[index], MARKERS[index])
     if floor is not None:
         axes.axhline(floor, label="entropy floor", **_FLOOR)
     _log_loss_axis(axes)
@@ -160,16 +176,16 @@ def epoch_panels(runs: Mapping[str, Sequence[Metrics]], floor: float) -> list[Ax
         training = np.array(
             [[_mean_between(run, *span) for span in zip(edges, steps, strict=False)] for run in seeds]
         )
-        _band(axes, steps, training, "training", PALETTE[0], MARKERS[0])
-        _band(axes, steps, validation, "validation", PALETTE[1], MARKERS[1])
+        _band(axes, steps, training, "training", _TRAINING, MARKERS[0])
+        _band(axes, steps, validation, "validation", _VALIDATION, MARKERS[1])
         best = int(validation.mean(0).argmin())
         ring = {"marker": "o", "markersize": 13, "markerfacecolor": "none", "linestyle": "", "color": "black"}
         axes.plot(steps[best], validation.mean(0)[best], label="best validation", **ring)
         axes.axhline(floor, label="entropy floor", **_FLOOR)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("optimizer step")
-    _log_loss_axis(drawn[0, 0])  # the others share it
     drawn[0, 0].set_ylabel("loss (nats per token)")
+    _log_loss_axis(drawn[0, 0])  # the others share it
     figure.legend(*drawn[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return list(drawn[0])
 
@@ -182,8 +198,10 @@ def schedule_curve(schedules: Mapping[str, Sequence[float]]) -> Axes:
         schedules: for each name, the share (0-1) at every step, from the first.
     """
     axes = new_axes("optimizer step", "share of the peak learning rate", height=3.2)
-    for (name, shares), style in zip(schedules.items(), ("-", "--", "-.", ":"), strict=False):
-        axes.plot(range(1, len(shares) + 1), shares, label=name, marker="", linestyle=style)
+    for (name, shares), style, colour in zip(
+        schedules.items(), ("-", "--", "-.", ":"), _OTHERS, strict=False
+    ):
+        axes.plot(range(1, len(shares) + 1), shares, color=colour, label=name, marker="", linestyle=style)
     axes.set_ylim(0, 1.05)
     axes.legend()
     return axes
@@ -208,12 +226,24 @@ def _band(axes: Axes, steps: Sequence[int], losses: np.ndarray, name: str, colou
 
 
 def _log_loss_axis(axes: Axes) -> None:
-    """A logarithmic loss axis with plain numbers; a linear one where the losses are too close for it."""
+    """A logarithmic loss axis with plain numbers, which says so; a linear one where losses are too close for it."""
     low, high = axes.dataLim.intervaly
     if high < 4 * low:
         return
     axes.set_yscale("log", base=2)
+    axes.set_ylabel(f"{axes.get_ylabel()}, log scale")
     limits, ticks = axes.get_ylim(), [2.0**power for power in range(-6, 7)]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_ylim(limits)
+
+
+def _plain_log_ticks(axes: Axes) -> None:
+    """Ticks at 1, 2 and 5 times the powers of ten that a logarithmic vertical axis shows, as plain numbers."""
+    low, high = axes.get_ylim()
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_ylim(low, high)

@@ -47,16 +47,21 @@ def test_batch_picture_tells_documents_and_padding_apart():
     axes.figure.draw_without_rendering()
 
 
-def test_noise_curve_draws_the_law_from_the_first_point():
-    axes = figures.noise_curve({"start": {2: 3.0, 8: 1.5}, "end": {2: 10.0, 8: 5.2}}, "noise")
+def test_noise_curve_draws_the_law_from_the_first_point_and_the_signal():
+    noise = {"before": {1: 3.0, 4: 1.5}, "after": {1: 8.0, 4: 4.2}}
+    axes = figures.noise_curve(noise, {"before": 0.75}, "length (unit)", up_to=64)
     lines = named(axes)
-    assert list(lines["start"].get_ydata()) == [3.0, 1.5]
-    assert list(lines["end"].get_ydata()) == [10.0, 5.2]
-    laws = [line.get_ydata() for line in axes.lines if line.get_linestyle() == ":"]
-    assert laws[0] == pytest.approx([3.0, 1.5]) and laws[1] == pytest.approx([10.0, 5.0])
-    assert sorted(labels(axes.get_legend().get_texts())) == ["end", "falling as 1/√B", "start"]
+    assert list(lines["noise before"].get_ydata()) == [3.0, 1.5]
+    assert list(lines["noise after"].get_ydata()) == [8.0, 4.2]
+    laws = [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert [list(law.get_xdata()) for law in laws] == [[1, 64], [1, 64]]
+    assert laws[0].get_ydata() == pytest.approx([3.0, 3 / 8]) and laws[1].get_ydata() == pytest.approx([8, 1])
+    assert set(lines["signal before"].get_ydata()) == {0.75} and "signal after" not in lines
+    assert lines["signal before"].get_color() == lines["noise before"].get_color()
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    assert labels(axes.get_xticklabels()) == ["2", "8"]
+    assert labels(axes.get_xticklabels()) == ["1", "4", "16", "64"]
+    assert labels(axes.get_yticklabels()) == ["0.5", "1", "2", "5"], "plain numbers, inside the picture"
+    assert axes.get_xlabel().endswith(", log scale") and axes.get_ylabel() == "length (unit), log scale"
     axes.figure.draw_without_rendering()
 
 
@@ -75,7 +80,28 @@ def test_sweep_curve_draws_mean_and_range():
     assert named(axes)["entropy floor"].get_ydata()[0] == 0.5
     assert labels(axes.get_xticklabels()) == ["0.1", "1"]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("rate, log scale", "loss, log scale")
     axes.figure.draw_without_rendering()
+
+
+def test_sweep_curve_draws_the_median_where_it_is_asked_to():
+    results = {1: [1.0, 2.0, 9.0]}
+    assert list(figures.sweep_curve({"a": results}, "x", "y", median=True).lines[0].get_ydata()) == [2.0]
+    assert list(figures.sweep_curve({"a": results}, "x", "y").lines[0].get_ydata()) == [4.0]
+
+
+def test_colours_keep_their_meaning():
+    """The validation loss and the floor look alike wherever they are drawn; nothing else has the floor's colour."""
+    [panel] = figures.epoch_panels({"one": SEEDS}, floor=0.5)
+    validation, floor = (named(panel)[name].get_color() for name in ("validation", "entropy floor"))
+    sweep = figures.sweep_curve({"a": {1: [2.0]}, "b": {1: [3.0]}}, "x", "y", floor=0.5)
+    assert named(sweep)["a"].get_color() == validation and named(sweep)["entropy floor"].get_color() == floor
+    assert named(sweep)["b"].get_color() not in (validation, floor)
+    names = ["a", "b", "c", "d"]
+    runs = named(figures.run_bands(dict.fromkeys(names, SEEDS)))
+    shares = named(figures.schedule_curve(dict.fromkeys(names, [1.0, 0.5])))
+    assert [runs[name].get_color() for name in names] == [shares[name].get_color() for name in names]
+    assert floor not in {runs[name].get_color() for name in names}
 
 
 def test_sweep_curve_of_one_quantity_starts_at_zero_and_needs_no_legend():
@@ -91,6 +117,7 @@ def test_run_bands_draws_each_setting_over_its_seeds():
     assert list(named(axes)["b"].get_ydata()) == [4.0, 5.0]
     assert band(axes.collections[0]) == {2: (2.0, 4.0), 4: (4.0, 5.0)}
     assert axes.get_yscale() == "log" and axes.get_ylim()[0] < 0.25
+    assert axes.get_ylabel() == "loss (nats per token), log scale"
     axes.figure.draw_without_rendering()
 
 
@@ -101,7 +128,8 @@ def test_run_bands_draws_the_training_loss_as_well():
 
 
 def test_run_bands_has_a_linear_axis_for_close_losses():
-    assert figures.run_bands({"a": [run([], [3.0, 2.5, 2.25])]}).get_yscale() == "linear"
+    axes = figures.run_bands({"a": [run([], [3.0, 2.5, 2.25])]})
+    assert axes.get_yscale() == "linear" and axes.get_ylabel() == "loss (nats per token)"
 
 
 def test_run_bands_leaves_out_what_one_seed_lacks():
