@@ -188,8 +188,11 @@ def test_a_small_run_is_whole(label):
 def test_the_annotators_taught_the_presets_reward_model():
     stored = recording("annotators")
     assert stored["made_from"] == {"reward": Course("cpu").key("reward")}, "make recordings"
-    assert len(stored["runs"]) == 6
-    assert all(50 < percent < 100 for percent in stored["runs"].values())
+    runs = stored["runs"]
+    assert list(runs) == [f"{taste}, half {half}" for taste in ("gold", "ours", "charmed") for half in (0, 1)]
+    for run in runs.values():
+        assert list(run) == ["accuracy", "honest", "right", "friendly", "gold"]
+        assert 0.5 < run["accuracy"] < 1 and all(0 <= share <= 1 for share in run.values())
 
 
 def test_the_recorded_groups_are_of_the_tools_settings_and_have_all_that_is_told():

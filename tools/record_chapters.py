@@ -77,11 +77,11 @@ def small_run(names: Names, label: str) -> Names:
 
 
 def annotators() -> Names:
-    """Chapter 06: how well reward models order pairs that have learned from annotators of several kinds."""
+    """Chapter 06: what reward models come to that have learned from annotators of several tastes."""
     names = run_chapter("06_reward_model", "after_training", NothingYet())
     return {
-        f"noise {noise}, half {half}": names["after_training"](noise, half)
-        for noise in (0.3, 0.1, 0.0)
+        f"{taste}, half {half}": names["after_training"](taste, half)
+        for taste in names["TASTES"]
         for half in (0, 1)
     }
 

@@ -16,13 +16,7 @@ from minillm.figures.lora import rank_curves, share_curves
 from minillm.figures.point_cloud import point_cloud
 from minillm.figures.ppo import clip_curves, gold_against_kl, run_gallery, training_panels
 from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_curve, token_bars
-from minillm.figures.reward import (
-    calibration_curve,
-    flaw_bars,
-    margin_histogram,
-    pair_loss_curve,
-    score_scatter,
-)
+from minillm.figures.reward import calibration_curve, pair_loss_curve, share_points
 from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
 from minillm.figures.text import say, show_source, show_table, token_boxes
@@ -51,14 +45,12 @@ __all__ = [
     "clip_curves",
     "compression_curve",
     "epoch_panels",
-    "flaw_bars",
     "gold_against_kl",
     "growth_curves",
     "head_scores",
     "language_bars",
     "layer_curves",
     "loss_curve",
-    "margin_histogram",
     "new_axes",
     "next_token_bars",
     "noise_curve",
@@ -71,8 +63,8 @@ __all__ = [
     "run_gallery",
     "say",
     "schedule_curve",
-    "score_scatter",
     "share_curves",
+    "share_points",
     "show_source",
     "show_table",
     "styled",

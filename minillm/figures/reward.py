@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from minillm.figures.style import MARKERS, PALETTE, new_axes, styled
 
-__all__ = ["calibration_curve", "flaw_bars", "margin_histogram", "pair_loss_curve", "score_scatter"]
+__all__ = ["calibration_curve", "pair_loss_curve", "share_points"]
 
 _GREY = PALETTE[-1]
 
@@ -38,24 +37,6 @@ def pair_loss_curve(margins: Mapping[str, float], reach: float = 5.0) -> Axes:
 
 
 @styled
-def margin_histogram(margins: Mapping[str, Sequence[float]], bins: int = 30) -> Axes:
-    """Draw how many pairs have which margin; to the right of the dotted line the pair is in the right order.
-
-    Args:
-        margins: for each kind of pairs, which stand upon each other, the score of the better less that of the worse.
-        bins: bars over the whole width.
-    """
-    axes = new_axes("margin: score of the better answer − score of the worse", "pairs")
-    rows = [np.asarray(row, dtype=float) for row in margins.values()]
-    reach = max(float(np.abs(row).max()) for row in rows if len(row))
-    edges = np.linspace(-reach, reach, bins + 1)
-    axes.hist(rows, edges.tolist(), stacked=True, color=list(PALETTE[: len(rows)]), label=list(margins))
-    axes.axvline(0, color=_GREY, linewidth=1.2, linestyle=":", marker="")
-    axes.legend()
-    return axes
-
-
-@styled
 def calibration_curve(models: Mapping[str, Sequence[tuple[float, float, int]]]) -> Axes:
     """Draw what a model expects against what is: points on the diagonal keep their word.
 
@@ -77,55 +58,26 @@ def calibration_curve(models: Mapping[str, Sequence[tuple[float, float, int]]]) 
 
 
 @styled
-def score_scatter(answers: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Axes:
-    """Draw the learned score of answers against the judge's.
+def share_points(groups: Mapping[str, Mapping[str, tuple[float, float, float, int]]], xlabel: str) -> Axes:
+    """Draw shares of pairs with their intervals as rows of points, a row for each kind of pairs.
 
     Args:
-        answers: for each group, the judge's scores (0-1) and the learned ones, in the same order.
+        groups: for each name, by kind of pairs the share, the ends of its interval (all 0-1) and the number of pairs; a
+            kind without pairs is left out. All names have the same kinds.
+        xlabel: what the shares are, in percent. A coin's share is a dotted line.
     """
-    axes = new_axes("judge's score (0–1)", "learned score")
-    for index, (name, (gold, learned)) in enumerate(answers.items()):
-        axes.scatter(
-            gold,
-            learned,
-            s=14,
-            color=PALETTE[index],
-            marker=MARKERS[index],
-            alpha=0.5,
-            linewidths=0,
-            label=name,
-        )
-    axes.axhline(0, color=_GREY, linewidth=1, linestyle=":", marker="")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(answers))
-    return axes
-
-
-@styled
-def flaw_bars(models: Mapping[str, Mapping[str, tuple[float, int]]], chance: float = 0.5) -> Axes:
-    """Draw the share of pairs in the right order as groups of horizontal bars, a group for each kind of difference.
-
-    Whiskers are two standard errors, counted as if the pairs were independent.
-
-    Args:
-        models: for each name, by kind of difference the share (0-1) and the number of pairs, as
-            `ScoredPairs.accuracy_by_flaw` gives them; all have the same kinds.
-        chance: the share of a coin (0-1), as a dotted line.
-    """
-    kinds = list(next(iter(models.values())))
-    axes = new_axes("pairs in the right order (%)", "", height=1.2 + 0.2 * len(kinds) * (len(models) + 0.6))
-    thickness = 0.84 / len(models)
-    for index, (name, found) in enumerate(models.items()):
-        shares, pairs = np.array([found[kind] for kind in kinds]).reshape(-1, 2).T
-        middles = np.arange(len(kinds)) + (index + 0.5) * thickness - 0.42
-        errors = 200 * np.sqrt(shares * (1 - shares) / pairs)
-        style: dict[str, Any] = {"error_kw": {"ecolor": _GREY, "elinewidth": 1, "capsize": 2}}
-        axes.barh(
-            middles, 100 * shares, 0.9 * thickness, xerr=errors, color=PALETTE[index], label=name, **style
-        )
-    axes.axvline(100 * chance, color=_GREY, linewidth=1, linestyle=":", marker="", label="a coin")
-    counts = [next(iter(models.values()))[kind][1] for kind in kinds]
-    axes.set_yticks(range(len(kinds)), [f"{kind} ({n})" for kind, n in zip(kinds, counts, strict=True)])
-    axes.set(xlim=(0, 104), xticks=range(0, 101, 25), ylim=(len(kinds) - 0.4, -0.6))
+    first = next(iter(groups.values()))
+    kinds = [kind for kind, (*_, pairs) in first.items() if pairs]
+    axes = new_axes(xlabel, "", height=1.3 + 0.22 * len(kinds) * len(groups))
+    apart = 0.6 / len(groups)
+    for index, (name, found) in enumerate(groups.items()):
+        shares, low, high, _ = 100 * np.array([found[kind] for kind in kinds]).reshape(-1, 4).T
+        heights = np.arange(len(kinds)) + (index - (len(groups) - 1) / 2) * apart
+        axes.hlines(heights, low, high, color=PALETTE[index], linewidth=1.6, alpha=0.5)
+        axes.plot(shares, heights, color=PALETTE[index], marker=MARKERS[index], linestyle="", label=name)
+    axes.axvline(50, color=_GREY, linewidth=1, linestyle=":", marker="", label="a coin")
+    axes.set_yticks(range(len(kinds)), [f"{kind} ({first[kind][3]})" for kind in kinds])
+    axes.set(xlim=(-2, 102), xticks=range(0, 101, 25), ylim=(len(kinds) - 0.4, -0.6))
     axes.grid(False, axis="y")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=len(models) + 1)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=len(groups) + 1)
     return axes
