@@ -21,6 +21,7 @@ __all__ = [
     "growth_curves",
     "head_scores",
     "layer_curves",
+    "number_tables",
     "rotary_arrows",
     "toy_space",
     "word_map",
@@ -50,7 +51,8 @@ def toy_space(points: Mapping[str, Sequence[float]], labels: Sequence[str]) -> A
             linewidth=0.9,
             marker="",
         )
-        space.text(*(1.06 * np.asarray(point, dtype=float)), word, color=colour, fontsize=10)
+        side = "top" if index % 2 else "bottom"  # in turn, so that close words do not cover one another
+        space.text(*np.asarray(point, dtype=float), f" {word}", color=colour, fontsize=10, va=side)
     axes.set(xlim=(0, 1), ylim=(0, 1), zlim=(0, 1), xlabel=labels[0], ylabel=labels[1], zlabel=labels[2])
     for axis in (space.xaxis, space.yaxis, space.zaxis):
         axis.set_ticks([0, 0.5, 1])
@@ -177,6 +179,48 @@ def attention_maps(
 
 
 @styled
+def number_tables(
+    tables: Mapping[str, np.ndarray], rows: Sequence[str], columns: Mapping[str, Sequence[str]]
+) -> list[Axes]:
+    """Draw small tables side by side with every number written in its square; minus infinity is left grey.
+
+    Args:
+        tables: for each title, numbers (row, column).
+        rows: what the rows are called, in all tables.
+        columns: for each title, what its columns are called.
+
+    Raises:
+        ValueError: a table whose shape does not fit the names of its rows and columns.
+    """
+    for title, numbers in tables.items():
+        if np.shape(numbers) != (len(rows), len(columns[title])):
+            raise ValueError(
+                f"the table {title!r} has the shape {np.shape(numbers)}, the names are for "
+                f"{(len(rows), len(columns[title]))}; give each row and each column one name"
+            )
+    widths = [len(columns[title]) for title in tables]
+    size = (0.56 * sum(widths) + 0.35 * len(widths) + 0.7, 0.4 * len(rows) + 1.0)
+    drawn = plt.subplots(
+        1, len(tables), figsize=size, layout="constrained", squeeze=False, width_ratios=widths
+    )[1][0]
+    for axes, (title, numbers) in zip(drawn, tables.items(), strict=True):
+        numbers = np.ma.masked_invalid(np.asarray(numbers, dtype=float))
+        high = max(1.0, float(numbers.max()))
+        axes.imshow(numbers, cmap="Blues", vmin=0, vmax=high, aspect="auto", interpolation="nearest")
+        axes.set_facecolor("#d9d9d9")  # seen where nothing is drawn
+        for (row, column), value in np.ndenumerate(numbers.filled(-np.inf)):
+            text = "−∞" if np.isinf(value) else f"{round(value, 2) + 0.0:g}"
+            ground = "white" if value > 0.6 * high else "#1a1a1a"
+            axes.text(column, row, text, ha="center", va="center", color=ground, fontsize=8.5)
+        names = columns[title]
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8.5)
+        axes.set_yticks(range(len(rows)), rows if axes is drawn[0] else [""] * len(rows), fontsize=9)
+        axes.set_title(title, fontsize=9)
+        axes.grid(False)
+    return list(drawn)
+
+
+@styled
 def head_scores(panels: Mapping[str, np.ndarray], label: str) -> list[Axes]:
     """Draw one number for each head as shaded squares with the number in it; a panel for each measure, one scale.
 
@@ -260,7 +304,14 @@ _NORM, _MIX, _THINK, _STREAM = "#ececec", "#cfe3f5", "#fbe0c3", "#cdebdc"
 
 @styled
 def block_drawing(
-    *, d_model: int, n_head: int, n_kv_head: int, d_ff: int, vocab_size: int, n_layer: int
+    *,
+    d_model: int,
+    n_head: int,
+    n_kv_head: int,
+    d_ff: int,
+    vocab_size: int,
+    n_layer: int,
+    qk_norm: bool = False,
 ) -> Axes:
     """Draw the model with one block opened: boxes for the modules, arrows with the width of what flows.
 
@@ -271,7 +322,9 @@ def block_drawing(
         d_ff: width inside the feed-forward part.
         vocab_size: tokens in the vocabulary.
         n_layer: how many such blocks follow one another.
+        qk_norm: whether queries and keys are normalised before they are turned.
     """
+    before = "normalise and turn" if qk_norm else "turn"
     width, stream = d_model // n_head, f"(batch, time, {d_model})"
     axes = plt.subplots(figsize=(6.6, 7.0), layout="constrained")[1]
     axes.set(xlim=(0, 10), ylim=(-0.1, 17.0))
@@ -290,7 +343,7 @@ def block_drawing(
         (f"RMSNorm, {d_model} gains", 3.3, _NORM, ""),
         (f"q: {n_head} heads × {width}\nk and v: {n_kv_head} heads × {width} each", 4.6, _MIX, stream),
         (
-            "turn q and k by position;\nsoftmax(q·k / √width + mask) · v",
+            f"{before} q and k;\nsoftmax(q·k / √width + mask) · v",
             5.9,
             _MIX,
             f"(batch, head, time, {width})",

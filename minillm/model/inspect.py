@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from minillm.model.blocks import Attention, attention_probs
 from minillm.model.gpt import GPT
 
-__all__ = ["attention_weights", "hidden_states", "trace", "without_heads"]
+__all__ = ["attention_weights", "hidden_states", "trace", "weight_on", "without_heads"]
 
 
 @torch.no_grad()
@@ -49,6 +49,37 @@ def attention_weights(model: GPT, ids: Tensor, document_ids: Tensor | None = Non
             hooks.enter_context(block.self_attn.register_forward_pre_hook(look))
         model(ids, document_ids=document_ids)
     return torch.stack(weights)
+
+
+def weight_on(
+    model: GPT, rows: Iterable[Tensor], targets: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, float, int]:
+    """How much weight each head lays on the positions that a rule picks out: the mean over all that are asked.
+
+    Args:
+        model: a GPT.
+        rows: documents, each (time,) token ids.
+        targets: turns a document into (time, time) of bool: at [t, s] whether s is what t should look at. Rows of it
+            without any target are not asked.
+
+    Returns:
+        the mean weight on the targets (layer, head); what even weights over all visible positions would give; and the
+        number of positions that were asked.
+
+    Raises:
+        ValueError: no position of any document has a target.
+    """
+    total, even, asked = torch.zeros(model.config.n_layer, model.config.n_head), 0.0, 0
+    for ids in rows:
+        target = targets(ids)
+        looks = target.any(dim=1).nonzero()[:, 0]
+        weights = attention_weights(model, ids[None])[:, 0]
+        total += (weights * target)[:, :, looks].sum(dim=(2, 3))
+        even += float((target[looks].sum(dim=1) / (looks + 1)).sum())
+        asked += len(looks)
+    if not asked:
+        raise ValueError("the rule picks out no position in these documents; give others, or another rule")
+    return total / asked, even / asked, asked
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ def texts(axes):
 def test_toy_space_names_its_axes_and_words():
     axes = figures.toy_space({"cat": (0.9, 0.1, 0.2), "barn": (0, 0, 1)}, ["alive", "edible", "large"])
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_zlabel()) == ("alive", "edible", "large")
-    assert texts(axes) == ["cat", "barn"]
+    assert [text.strip() for text in texts(axes)] == ["cat", "barn"]
     drop = axes.lines[0].get_data_3d()
     assert [list(line) for line in drop] == [[0.9, 0.9], [0.1, 0.1], [0, 0.2]]
     axes.figure.draw_without_rendering()
@@ -81,6 +81,23 @@ def test_attention_maps_draw_rows_that_look_and_columns_that_are_looked_at():
 def test_attention_maps_leave_the_numbers_out_unless_asked():
     (axes,) = figures.attention_maps({"one": np.eye(20)}, ["x"] * 20)
     assert not axes.texts
+
+
+def test_number_tables_write_numbers_and_leave_hidden_squares_grey():
+    scores = np.array([[1.0, -np.inf], [0.254, 2.0]])
+    first, second = figures.number_tables(
+        {"scores": scores, "cards": np.zeros((2, 3))}, ["Mei", "kite"], {"scores": ["a", "b"], "cards": "xyz"}
+    )
+    assert texts(first) == ["1", "−∞", "0.25", "2"] and texts(second) == ["0"] * 6
+    assert first.images[0].get_array().mask.tolist() == [[False, True], [False, False]]
+    assert labels(first.get_yticklabels()) == ["Mei", "kite"] and labels(second.get_yticklabels()) == ["", ""]
+    assert labels(second.get_xticklabels()) == ["x", "y", "z"] and second.get_title() == "cards"
+    first.figure.draw_without_rendering()
+
+
+def test_number_tables_refuse_names_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"'scores' has the shape \(2, 2\), the names are for \(2, 3\)"):
+        figures.number_tables({"scores": np.eye(2)}, ["a", "b"], {"scores": "xyz"})
 
 
 def test_head_scores_write_every_number_into_its_square():
@@ -144,6 +161,13 @@ def test_block_drawing_writes_the_shapes_of_the_configuration():
         assert part in written, part
     assert texts(axes).count("+") == 2, "each half of a block is added to the stream"
     axes.figure.draw_without_rendering()
+
+
+def test_block_drawing_names_the_norm_of_queries_and_keys_where_the_model_has_it():
+    shape = {"d_model": 24, "n_head": 4, "n_kv_head": 2, "d_ff": 40, "vocab_size": 1053, "n_layer": 3}
+    plain, normed = (figures.block_drawing(**shape, qk_norm=on) for on in (False, True))
+    assert "turn q and k;" in "\n".join(texts(plain)) and "normalise" not in "\n".join(texts(plain))
+    assert "normalise and turn q and k;" in "\n".join(texts(normed))
 
 
 def test_block_drawing_keeps_its_texts_inside_their_boxes():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minillm.model.inspect import attention_weights, hidden_states, trace, without_heads
+from minillm.model.inspect import attention_weights, hidden_states, trace, weight_on, without_heads
 
 
 @pytest.fixture(params=[True, False], ids=["qk_norm", "plain"])
@@ -138,3 +138,24 @@ def test_no_hook_stays_behind(make_model, random_ids):
     with pytest.raises(ValueError, match="outside the vocabulary"):
         trace(model, torch.tensor([[53]]))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def one_back(ids):
+    return torch.ones(len(ids) - 1).diag(-1).bool()
+
+
+def test_weight_on_is_the_mean_over_all_positions_that_have_a_target(model, random_ids):
+    rows = [random_ids(1, time)[0] for time in (5, 8)]
+    scores, even, asked = weight_on(model, rows, one_back)
+    assert asked == 4 + 7 and scores.shape == (model.config.n_layer, model.config.n_head)
+    looks = [
+        attention_weights(model, ids[None])[1, 0, 2, t, t - 1] for ids in rows for t in range(1, len(ids))
+    ]
+    assert float(scores[1, 2]) == pytest.approx(sum(map(float, looks)) / 11, abs=1e-6)
+    chances = [1 / (t + 1) for ids in rows for t in range(1, len(ids))]
+    assert even == pytest.approx(sum(chances) / 11, abs=1e-6)
+
+
+def test_weight_on_refuses_a_rule_that_picks_nothing(model, random_ids):
+    with pytest.raises(ValueError, match="picks out no position"):
+        weight_on(model, random_ids(2, 5), lambda ids: torch.zeros(5, 5).bool())
