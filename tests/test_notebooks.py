@@ -62,7 +62,9 @@ def test_chapter_keeps_the_rules(path: Path) -> None:
 def toc_files() -> list[str]:
     """All pages of the table of contents."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    below = [page for chapter in chapters for page in chapter.get("sections", [])]
+    return [toc["root"], *(page["file"] for page in [*chapters, *below] if "file" in page)]
 
 
 def test_toc_lists_every_page_once() -> None:
