@@ -11,6 +11,7 @@ const { loadModel } = await module("engine");
 const { readTensors } = await module("safetensors");
 const { draw, logProbs, samplingProbs, seededRandom, stream } = await module("sampling");
 const { attentionWeights, hiddenStates, withoutHeads } = await module("inspect");
+const { lookBack } = await module("attention");
 const { Tokenizer } = await module("tokenizer");
 const { asTiktokenSees } = await module("unicode");
 const { answerPieces, promptOf, renderChat, stopIds } = await module("chat");
@@ -67,6 +68,10 @@ const commands = {
   attentionWeights: (ids) => attentionWeights(model, ids).map((heads) => heads.map((rows) => rows.map((row) => [...row]))),
   hiddenStates: (ids) => hiddenStates(model, ids).map((layer) => layer.map((vector) => [...vector])),
   withoutHeads: (ids, heads) => Array.from(model.forward(ids, model.newCache(), withoutHeads(heads))),
+  lookBack: (text, off) => {
+    const { weights, ...found } = lookBack({ model, tokenizer }, { text, off });
+    return { weights: weights.map((heads) => heads.map((rows) => rows.map((row) => [...row]))), ...found };
+  },
   otherCache: async (folder, ids) => {
     const cache = model.newCache();
     await commands.load(folder);

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import browser
+import live_site
 import pytest
 from live_modules import LIVE, spread
-from site_check import event_problem
 
 from minillm import GPT, GPTConfig, Tokenizer, generate, render_chat
 from minillm.text.chat import answer_text, stop_ids
 
-PATIENCE = 60  # seconds, for a busy machine
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Test</title><link rel="icon" href="data:,"><div class="minillm-live" data-widget="chat" data-stage="{stage}"
-data-prompts='["Hello there", "&lt;b&gt;"]'>A still.</div>
-<script type="module" src="{root}_static/live/page.js"></script>"""
 DEPLOY = (LIVE.parent.parent / "deploy.md").read_text(encoding="utf-8")
 OWN_PAGE = (
     DEPLOY.partition("```html\n")[2]
@@ -30,25 +21,6 @@ OWN_PAGE = (
     .replace("<meta", '<link rel="icon" href="data:,"><meta', 1)
 )
 HOSTILE = "<img src=x onerror=alert(1)><|end|><script>alert(2)</script>"
-
-
-def publish(folder: Path, stages: dict[str, Callable[[Path], Any]]) -> None:
-    """Write stages and their manifest, as `minillm publish` does."""
-    entries = []
-    for stage, write in stages.items():
-        write(folder / stage)
-        paths = sorted(path for path in (folder / stage).iterdir())
-        files = [
-            {
-                "path": path.relative_to(folder).as_posix(),
-                "bytes": path.stat().st_size,
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            }
-            for path in paths
-        ]
-        entries.append({"stage": stage, "key": stage, "parents": {}, "figures": {}, "files": files})
-    manifest = {"format": 1, "preset": "test", "stages": entries}
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -68,30 +40,8 @@ def model(tokenizer: Tokenizer) -> GPT:
     return model
 
 
-class Visitor:
-    """Someone who uses the widget by keyboard."""
-
-    def __init__(self, chromium: browser.Browser, origin: str) -> None:
-        self.chromium, self.origin = chromium, origin
-
-    def open(self, page: str, look: str = "light") -> None:
-        self.chromium.load(self.origin + page, look)
-        self.wait(lambda: self.js("document.querySelector('.log') !== null"))
-
-    def js(self, expression: str) -> Any:
-        return self.chromium.evaluate(expression)
-
-    def wait(self, true: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not true():
-            assert time.monotonic() < deadline, f"did not happen within {PATIENCE} s: {self.status()}"
-            time.sleep(0.02)
-
-    def key(self, key: str, code: int) -> None:
-        text = {"text": "\r"} if key == "Enter" else {}
-        what = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        self.chromium.call("Input.dispatchKeyEvent", type="keyDown", **what, **text)
-        self.chromium.call("Input.dispatchKeyEvent", type="keyUp", **what)
+class Visitor(live_site.Visitor):
+    """Someone who talks to the widget."""
 
     def say(self, text: str) -> None:
         self.js("document.querySelector('textarea').focus()")
@@ -103,18 +53,15 @@ class Visitor:
             f"(input => {{ input.value = {value}; input.oninput(); }})(document.querySelector('[type=range]'))"
         )
 
-    def status(self) -> str:
-        return str(self.js("document.querySelector('.status')?.textContent"))
-
     def texts(self, who: str) -> list[str]:
         found: list[str] = self.js(
             f"[...document.querySelectorAll('.{who} .text')].map(text => text.textContent)"
         )
         return found
 
-    def problems(self) -> set[str]:
-        found = (event_problem(event, self.origin) for event in self.chromium.events)
-        return {problem for problem in found if problem}
+
+def chat_page(stage: str, root: str) -> str:
+    return live_site.page("chat", root, stage=stage, prompts=["Hello there", "<b>"])
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +77,12 @@ def visitor(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tok
         model.save_pretrained(folder)
         tokenizer.save(folder)
 
-    publish(site / "models", {"sft": write, "spoiled": write})
+    live_site.publish(site / "models", {"sft": write, "spoiled": write})
     weights = site / "models" / "spoiled" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x07")
     for name, stage, root in (("sft", "sft", ""), ("spoiled", "spoiled", ""), ("other", "ppo", "")):
-        (site / f"{name}.html").write_text(PAGE.format(stage=stage, root=root), encoding="utf-8")
-    (site / "missing.html").write_text(PAGE.format(stage="sft", root="bare/"), encoding="utf-8")
+        (site / f"{name}.html").write_text(chat_page(stage, root), encoding="utf-8")
+    (site / "missing.html").write_text(chat_page("sft", "bare/"), encoding="utf-8")
     shutil.copytree(LIVE, site / "own" / "live")
     write(site / "own" / "assistant")
     (site / "own" / "index.html").write_text(OWN_PAGE, encoding="utf-8")
@@ -202,9 +149,7 @@ def test_a_prompt_can_be_clicked_and_a_conversation_begun_anew(visitor: Visitor)
 
 def test_every_control_has_a_name(visitor: Visitor) -> None:
     visitor.open("sft.html")
-    nameless = """[...document.querySelectorAll('button, textarea, input, progress, [role=log]')].filter(
-        element => !(element.ariaLabel || element.textContent || element.labels?.length)).length"""
-    assert visitor.js(nameless) == 0
+    assert visitor.nameless() == []
 
 
 def test_a_message_that_is_too_long_stays_with_its_writer(visitor: Visitor) -> None:

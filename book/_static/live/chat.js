@@ -1,7 +1,7 @@
 // The chat format of minillm/text/chat.py: messages to ids. Only this file places control tokens; what a message says
 // is encoded as ordinary text, so a user who types <|end|> ends nothing.
 
-const END_OF_TEXT = "<|endoftext|>";
+export const END_OF_TEXT = "<|endoftext|>";
 const END = "<|end|>";
 const MARKS = { system: [], user: ["<|user|>"], assistant: ["<|assistant|>"] };
 const BEFORE_CONTENT = " ";

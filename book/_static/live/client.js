@@ -27,7 +27,11 @@ export function chat(stage, messages, sampling, onPiece, signal) {
   return ask({ do: "chat", stage, messages, sampling }, { onPiece }, signal);
 }
 
-function ask(request, listeners, signal) {
+/**
+ * Let the worker do one of its actions; resolves with its result.
+ * @param {{ do: string, stage: string }} request with what else the action wants
+ */
+export function ask(request, listeners = {}, signal) {
   worker ??= startWorker();
   const job = ++count;
   signal?.addEventListener("abort", () => worker.postMessage({ job, do: "stop" }), { once: true });

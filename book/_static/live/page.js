@@ -1,6 +1,9 @@
 // Brings the widgets of a page to life. Each is an element with a still, which stays where this file does not run.
 
-const WIDGETS = { chat: () => import("./widget_chat.js") };
+const WIDGETS = {
+  attention: () => import("./widget_attention.js"),
+  chat: () => import("./widget_chat.js"),
+};
 
 const elements = document.querySelectorAll(".minillm-live");
 if (elements.length) {

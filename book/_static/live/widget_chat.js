@@ -1,11 +1,11 @@
 // A conversation with a stage that answers. The model loads on the first click and runs in this page's worker.
 
-import { chat, load } from "./client.js";
-import { make, megabytes } from "./dom.js";
+import { chat } from "./client.js";
+import { make } from "./dom.js";
+import { Loading } from "./loading.js";
 
 const TOP_P = 0.95; // as `minillm chat`
 const TEMPERATURE = 0.3; // facts want the likeliest words
-const COMMANDS = ["minillm run --preset cpu", "minillm publish _build/html/models --preset cpu"];
 
 /** @param {HTMLElement} element its data-stage names the model, data-prompts (JSON) some messages to begin with */
 export function start(element) {
@@ -17,6 +17,7 @@ export function start(element) {
 class ChatWidget {
   constructor(stage, prompts) {
     this.stage = stage;
+    this.loading = new Loading(stage);
     this.messages = [];
     this.seed = 0;
     this.build(prompts);
@@ -25,8 +26,6 @@ class ChatWidget {
 
   build(prompts) {
     this.log = make("div", { className: "log", role: "log", tabIndex: 0, "aria-label": "Conversation" });
-    this.status = make("p", { className: "status", role: "status" });
-    this.bar = make("progress", { hidden: true, "aria-label": "Loading the model" });
     this.input = make("textarea", { rows: 1, placeholder: "Write a message", "aria-label": "Your message" });
     this.send = make("button", { type: "submit", className: "main" }, "Send");
     this.stop = make("button", { type: "button", disabled: true, onclick: () => this.answering?.abort() }, "Stop");
@@ -42,7 +41,7 @@ class ChatWidget {
     this.prompts = make("div", { className: "prompts" }, ...prompts.map((text) =>
       make("button", { type: "button", onclick: () => this.say(text) }, text)));
     const settings = make("div", { className: "settings" }, make("label", {}, "Temperature ", this.heat, told), anew);
-    this.root = make("div", {}, this.log, this.prompts, this.form, settings, this.bar, this.status);
+    this.root = make("div", {}, this.log, this.prompts, this.form, settings, this.loading.bar, this.loading.status);
     this.input.addEventListener("keydown", (event) => this.key(event));
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.answering?.abort());
   }
@@ -58,11 +57,7 @@ class ChatWidget {
     this.answering?.abort();
     this.messages = [];
     this.log.replaceChildren();
-    this.tell("The first message loads the model, about 4 MB. It runs in this page: what you write stays here.");
-  }
-
-  tell(...content) {
-    this.status.replaceChildren(...content);
+    this.loading.tell("The first message loads the model, about 4 MB. It runs in this page: what you write stays here.");
   }
 
   async say(text) {
@@ -72,30 +67,15 @@ class ChatWidget {
     this.stop.disabled = false;
     this.send.disabled = true;
     try {
-      await this.ready();
-      if (signal.aborted) this.tell("Stopped.");
+      await this.loading.ready();
+      if (signal.aborted) this.loading.tell("Stopped.");
       else await this.answer(text, signal);
     } catch (error) {
-      this.tell(error.message, ...(error.name === "NoModels" ? howToMakeThem() : []));
+      this.loading.failed(error);
     }
     this.answering = null;
     this.stop.disabled = true;
     this.send.disabled = false;
-  }
-
-  async ready() {
-    if (this.loaded) return;
-    this.bar.hidden = false;
-    this.bar.removeAttribute("value");
-    try {
-      await load(this.stage, (loaded, total) => {
-        Object.assign(this.bar, { max: total, value: loaded });
-        this.tell(`Loading: ${megabytes(loaded)} of ${megabytes(total)}`);
-      });
-      this.loaded = true;
-    } finally {
-      this.bar.hidden = true;
-    }
   }
 
   async answer(text, signal) {
@@ -108,13 +88,13 @@ class ChatWidget {
       written.append(piece);
       this.log.scrollTop = this.log.scrollHeight;
     };
-    this.tell("Writing. Escape stops.");
+    this.loading.tell("Writing. Escape stops.");
     this.log.setAttribute("aria-busy", "true"); // so that an answer is read aloud once it is whole
     try {
       const result = await chat(this.stage, [...conversation, question], sampling, onPiece, signal);
       if (this.input.value.trim() === text) this.input.value = "";
       if (written.textContent) conversation.push(question, { role: "assistant", content: written.textContent });
-      if (conversation === this.messages) this.tell(summary(result, signal.aborted));
+      if (conversation === this.messages) this.loading.tell(summary(result, signal.aborted));
     } catch (error) {
       for (const shown of [asked, written]) shown.parentNode.remove();
       throw error;
@@ -138,8 +118,4 @@ function summary({ tokens, seconds, leftOut, isFull }, isStopped) {
   if (isFull) parts.push("The model's context is full: the answer was cut off.");
   if (leftOut) parts.push("The oldest messages no longer fit and are left out.");
   return parts.filter(Boolean).join(" ");
-}
-
-function howToMakeThem() {
-  return [" These two commands make them: ", ...COMMANDS.flatMap((command) => [make("code", {}, command), " "])];
 }

@@ -1,7 +1,9 @@
 // The thread in which models are loaded and run, so that the page never stalls. Messages in, each with the number of its
-// job: { job, do: "load", stage }, { job, do: "chat", stage, messages, sampling }, { job, do: "stop" } for a running one.
+// job: { job, do: "load", stage }, { job, do: "chat", stage, messages, sampling }, { job, do: "stop" } for a running one,
+// and { job, do, stage, ... } for the actions of other modules.
 // Messages out: { job, progress: [loaded, total] }, { job, piece }, and at the end { job, result } or { job, error: { name, message } }.
 
+import { lookBack } from "./attention.js";
 import { answerPieces, promptOf, stopIds } from "./chat.js";
 import { loadModel } from "./engine.js";
 import { fetchStage, readManifest } from "./models.js";
@@ -12,7 +14,7 @@ const BREATH = 15; // milliseconds of work before the thread looks whether it sh
 
 const stages = new Map(); // name -> promise of { model, tokenizer, cache, read }
 const stopped = new Set(); // jobs
-const actions = { load, chat };
+const actions = { load, chat, lookBack: on(lookBack) };
 
 addEventListener("message", async ({ data: { job, do: name, ...request } }) => {
   if (name === "stop") return stopped.add(job);
@@ -23,6 +25,11 @@ addEventListener("message", async ({ data: { job, do: name, ...request } }) => {
   }
   stopped.delete(job);
 });
+
+/** An action from a module of its own: it gets the loaded stage, the request, and what it awaits to let messages in. */
+function on(action) {
+  return async (job, { stage, ...request }) => action(await stages.get(stage), request, breath);
+}
 
 async function load(job, { stage }) {
   if (!stages.has(stage)) {

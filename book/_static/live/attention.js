@@ -1,0 +1,40 @@
+// The worker's part of widget_attention.js: where each token of a text looks, and what the model expects after it.
+
+import { END_OF_TEXT } from "./chat.js";
+import { softmax } from "./decoder.js";
+import { attentionWeights, withoutHeads } from "./inspect.js";
+import { visible } from "./pieces.js";
+
+const SHOWN = 6; // likeliest tokens, at most
+const LEAST = 0.001; // of them all but the first have at least this
+
+/**
+ * Read a text, with some heads switched off.
+ * @param {{ model: import("./engine.js").GPT, tokenizer: import("./tokenizer.js").Tokenizer }} stage
+ * @param {{ text: string, off: [number, number][] }} request `off`: layer and head of those that add nothing
+ * @returns {{ pieces: string[], weights: Float32Array[][][], next: { piece: string, whole: number, now: number }[] }}
+ *   the tokens, the mark of a text's beginning in front; the weights [layer][head][position], none of a head that is off;
+ *   and the likeliest next tokens with their probabilities, for the whole model and without these heads
+ */
+export function lookBack({ model, tokenizer }, { text, off }) {
+  const ids = [tokenizer.specialTokens.get(END_OF_TEXT), ...tokenizer.encode(text)];
+  const { contextLength } = model.shape;
+  if (ids.length > contextLength) {
+    throw new RangeError(`The text has ${ids.length} tokens, at most ${contextLength} fit. Make it shorter.`);
+  }
+  const rest = withoutHeads(off);
+  const whole = softmax(model.forward(ids));
+  const now = softmax(model.forward(ids, model.newCache(), rest));
+  const shown = [...new Set([...likeliest(whole), ...likeliest(now)])];
+  const piece = (id) => visible(tokenizer.tokenBytes(id));
+  return {
+    pieces: ids.map(piece),
+    weights: attentionWeights(model, ids, rest),
+    next: shown.map((id) => ({ piece: piece(id), whole: whole[id], now: now[id] })),
+  };
+}
+
+function likeliest(probs) {
+  const order = Array.from(probs.keys()).sort((a, b) => probs[b] - probs[a]).slice(0, SHOWN);
+  return order.filter((id, rank) => rank === 0 || probs[id] >= LEAST);
+}

@@ -1,0 +1,95 @@
+"""A small site with published stages and a widget, and someone who visits it."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from browser import Browser
+from site_check import event_problem
+
+PATIENCE = 60  # seconds, for a busy machine
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Test</title><link rel="icon" href="data:,">{body}
+<script type="module" src="{root}_static/live/page.js"></script>"""
+NAMELESS = """[...document.querySelectorAll('button, textarea, input, select, progress, [role]')].filter(element =>
+    !(element.ariaLabel || element.textContent || element.labels?.length || element.role === 'status'))
+    .map(element => element.outerHTML)"""
+
+
+def page(widget: str, root: str = "", body: str = "", **options: Any) -> str:
+    """A page with a widget, as a chapter's cell makes it."""
+    data = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in {"widget": widget, **options}.items()
+    }
+    attributes = "".join(f' data-{name}="{html.escape(value)}"' for name, value in data.items())
+    return PAGE.format(body=f'<div class="minillm-live"{attributes}>A still.</div>{body}', root=root)
+
+
+def publish(folder: Path, stages: dict[str, Callable[[Path], Any]]) -> None:
+    """Write stages and their manifest, as `minillm publish` does."""
+    entries = []
+    for stage, write in stages.items():
+        write(folder / stage)
+        paths = sorted(path for path in (folder / stage).iterdir())
+        files = [
+            {
+                "path": path.relative_to(folder).as_posix(),
+                "bytes": path.stat().st_size,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
+            for path in paths
+        ]
+        entries.append({"stage": stage, "key": stage, "parents": {}, "figures": {}, "files": files})
+    manifest = {"format": 1, "preset": "test", "stages": entries}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+class Visitor:
+    """Someone who uses a widget by keyboard."""
+
+    def __init__(self, chromium: Browser, origin: str) -> None:
+        self.chromium, self.origin = chromium, origin
+
+    def open(self, page: str, look: str = "light") -> None:
+        """Load a page and wait until its widget has started."""
+        self.chromium.load(self.origin + page, look)
+        self.wait(lambda: self.js("document.querySelector('.status') !== null"))
+
+    def js(self, expression: str) -> Any:
+        """The value of an expression in the page."""
+        return self.chromium.evaluate(expression)
+
+    def wait(self, true: Callable[[], Any]) -> None:
+        """Wait until something has happened."""
+        deadline = time.monotonic() + PATIENCE
+        while not true():
+            assert time.monotonic() < deadline, f"did not happen within {PATIENCE} s: {self.status()}"
+            time.sleep(0.02)
+
+    def key(self, key: str, code: int) -> None:
+        """Press a key and let it go."""
+        text = {"Enter": {"text": "\r"}, " ": {"text": " "}}.get(key, {})
+        what = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self.chromium.call("Input.dispatchKeyEvent", type="keyDown", **what, **text)
+        self.chromium.call("Input.dispatchKeyEvent", type="keyUp", **what)
+
+    def status(self) -> str:
+        """The widget's line about what happens."""
+        return str(self.js("document.querySelector('.status')?.textContent"))
+
+    def nameless(self) -> list[str]:
+        """Controls that a screen reader could not name."""
+        found: list[str] = self.js(NAMELESS)
+        return found
+
+    def problems(self) -> set[str]:
+        """What the browser complained about since the page was opened."""
+        found = (event_problem(event, self.origin) for event in self.chromium.events)
+        return {problem for problem in found if problem}
