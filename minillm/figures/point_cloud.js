@@ -1,6 +1,7 @@
 // The view of minillm/figures/point_cloud.py: labelled points in three dimensions, on a canvas, without a library.
 // It starts in each element of its class that it finds not yet started, wherever a front end has put the script.
-// What can be seen from outside are data attributes of that element: state, yaw, pitch, zoom, shown, moving.
+// What can be seen from outside are data attributes of that element: state, yaw, pitch, zoom, shown, moving. A word that is
+// chosen here is told to the page by an event, and one that is chosen elsewhere in the page is marked here.
 (() => {
   "use strict";
 
@@ -14,6 +15,7 @@
   const REACH = { mouse: 14, touch: 26 }; // pixels within which a point is hit
   const SLIP = 4; // pixels that a click may move
   const NEIGHBOURS = 3;
+  const CHOSEN = "minillm-word"; // the event; its detail is the word
   const DURATION = 900; // milliseconds for the way from one state to another
   const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
   const HINT = "Drag, or press arrow keys, to turn. Point at a mark for its word; click to keep it.";
@@ -199,6 +201,8 @@
       click(".in", () => this.turn(0, 0, 1.25));
       click(".reset", () => this.reset());
       this.root.querySelector("input").addEventListener("input", (event) => this.find(event.target.value));
+      this.root.querySelector("input").addEventListener("change", () => this.selected !== null && this.announce());
+      document.addEventListener(CHOSEN, ({ target, detail }) => target !== this.host && this.mark(detail));
       // Neither the page nor a notebook may take what is typed for one of its own shortcuts.
       this.root.querySelector("input").addEventListener("keydown", (event) => event.stopPropagation());
       const on = (type, action) => this.canvas.addEventListener(type, action);
@@ -229,7 +233,14 @@
     }
 
     up(event) {
-      if (this.drag && !this.drag.moved) this.select(this.hit(event));
+      if (!this.drag || this.drag.moved) return;
+      this.select(this.hit(event));
+      if (this.selected !== null) this.announce();
+    }
+
+    announce() {
+      const detail = this.names[this.selected].trim();
+      this.host.dispatchEvent(new CustomEvent(CHOSEN, { bubbles: true, detail }));
     }
 
     // The browser took the gesture of a finger to scroll the page.
@@ -299,6 +310,12 @@
       const places = [names.indexOf(wanted), names.findIndex((name) => name.startsWith(wanted))];
       this.select(wanted ? (places.find((place) => place >= 0) ?? null) : null);
       if (wanted && this.selected === null) this.line.replaceChildren(`No point is called “${text.trim()}”.`);
+    }
+
+    // A word from elsewhere; one that is not among the points marks none.
+    mark(word) {
+      const point = this.names.findIndex((name) => name.trim() === word);
+      this.select(point < 0 ? null : point);
     }
 
     hover(point) {

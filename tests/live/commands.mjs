@@ -12,6 +12,7 @@ const { readTensors } = await module("safetensors");
 const { draw, logProbs, samplingProbs, seededRandom, stream } = await module("sampling");
 const { attentionWeights, hiddenStates, withoutHeads } = await module("inspect");
 const { lookBack } = await module("attention");
+const { nearest } = await module("nearest");
 const { Tokenizer } = await module("tokenizer");
 const { asTiktokenSees } = await module("unicode");
 const { answerPieces, promptOf, renderChat, stopIds } = await module("chat");
@@ -72,6 +73,7 @@ const commands = {
     const { weights, ...found } = lookBack({ model, tokenizer }, { text, off });
     return { weights: weights.map((heads) => heads.map((rows) => rows.map((row) => [...row]))), ...found };
   },
+  nearest: (request) => nearest({ model, tokenizer }, request, async () => {}),
   otherCache: async (folder, ids) => {
     const cache = model.newCache();
     await commands.load(folder);

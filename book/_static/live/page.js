@@ -3,6 +3,7 @@
 const WIDGETS = {
   attention: () => import("./widget_attention.js"),
   chat: () => import("./widget_chat.js"),
+  vectors: () => import("./widget_vectors.js"),
 };
 
 const elements = document.querySelectorAll(".minillm-live");

@@ -10,7 +10,10 @@ const NAMED = 3; // weights that the sentence below tells
 const START = "start"; // how the mark of a text's beginning is shown
 const HINT = "The first click loads the model, about 4 MB. It runs in this page.";
 
-/** @param {HTMLElement} element its data-stage names the model, data-text a text, data-layer and data-head what to begin with */
+/**
+ * @param {HTMLElement} element its data-stage names the model, data-text a text; data-layer and data-head say which head is
+ *   shown first
+ */
 export function start(element) {
   const { stage = "base", text = "", layer = 0, head = 0 } = element.dataset;
   const still = make("div", {}, ...element.childNodes);
@@ -50,7 +53,8 @@ class AttentionWidget {
     this.next = make("table", {}, make("caption", {}, "The token that comes after the text"));
     this.found = [this.tokens, this.settings, this.next];
     for (const part of this.found) part.hidden = true;
-    this.root = make("div", {}, this.form, this.loading.bar, this.tokens, this.loading.status, this.settings, this.next);
+    const { bar, status } = this.loading;
+    this.root = make("div", {}, this.form, bar, this.tokens, status, this.settings, this.next);
   }
 
   /** Ask for weights and predictions; of several answers the one to the last question counts. */
@@ -85,7 +89,8 @@ class AttentionWidget {
   /** A row of new tokens; the last one looks. */
   lay() {
     const tiles = this.result.pieces.map((piece, i) => {
-      const tile = make("button", { type: "button", role: "radio" }, make("span", {}, i ? piece : START), make("small"));
+      const name = make("span", {}, i ? piece : START);
+      const tile = make("button", { type: "button", role: "radio" }, name, make("small"));
       tile.onclick = () => this.choose(i);
       tile.onpointerenter = (event) => event.pointerType === "mouse" && this.show(i);
       return tile;
@@ -163,7 +168,8 @@ class AttentionWidget {
     const isWhole = this.off.size === 0;
     this.all.disabled = isWhole;
     const without = `${this.off.size} head${this.off.size > 1 ? "s" : ""} off`;
-    const titles = ["token", "all heads on", ...(isWhole ? [] : [without])].map((text) => make("th", { scope: "col" }, text));
+    const columns = ["token", "all heads on", ...(isWhole ? [] : [without])];
+    const titles = columns.map((text) => make("th", { scope: "col" }, text));
     const rows = this.result.next.map(({ piece, whole, now }) => make("tr", {}, make("th", { scope: "row" }, piece),
       ...(isWhole ? [whole] : [whole, now]).map(share)));
     this.next.tHead?.remove();

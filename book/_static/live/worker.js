@@ -7,6 +7,7 @@ import { lookBack } from "./attention.js";
 import { answerPieces, promptOf, stopIds } from "./chat.js";
 import { loadModel } from "./engine.js";
 import { fetchStage, readManifest } from "./models.js";
+import { nearest } from "./nearest.js";
 import { seededRandom, stream } from "./sampling.js";
 import { Tokenizer } from "./tokenizer.js";
 
@@ -14,7 +15,7 @@ const BREATH = 15; // milliseconds of work before the thread looks whether it sh
 
 const stages = new Map(); // name -> promise of { model, tokenizer, cache, read }
 const stopped = new Set(); // jobs
-const actions = { load, chat, lookBack: on(lookBack) };
+const actions = { load, chat, lookBack: on(lookBack), nearest: on(nearest) };
 
 addEventListener("message", async ({ data: { job, do: name, ...request } }) => {
   if (name === "stop") return stopped.add(job);
