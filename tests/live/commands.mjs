@@ -1,6 +1,6 @@
 // Runs the modules of the page for tests: a JSON array [name, arguments] a line in, {"result"} or {"error"} a line out.
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
@@ -16,6 +16,10 @@ const { nearest } = await module("nearest");
 const { Tokenizer } = await module("tokenizer");
 const { asTiktokenSees } = await module("unicode");
 const { answerPieces, promptOf, renderChat, stopIds } = await module("chat");
+const { assistantOf } = await module("assistant");
+const { measure } = await module("measure");
+const { Adapter, blend } = await module("adapter");
+const { adopt } = await module("own");
 
 let model, tokenizer, random;
 
@@ -26,6 +30,15 @@ function bytes(path) {
 
 function json(path) {
   return JSON.parse(readFileSync(path, "utf8"));
+}
+
+function assistantIn(folder) {
+  return assistantOf(json(join(folder, "config.json")), json(join(folder, "tokenizer.json")), bytes(join(folder, "model.safetensors")));
+}
+
+function adapterOf(folder, assistant) {
+  const tensors = readTensors(bytes(join(folder, "adapter_model.safetensors")));
+  return new Adapter(json(join(folder, "adapter_config.json")), tensors, assistant.tensors);
 }
 
 /** The logits behind each of the pieces that ids are read in. */
@@ -92,6 +105,28 @@ const commands = {
   promptOf: (messages, length) => promptOf(messages, tokenizer, length),
   answerText: (ids) => [...answerPieces(ids, tokenizer)].join(""),
   stopIds: () => stopIds(tokenizer),
+  measure: (folders, request) => {
+    const assistants = Object.entries(folders).map(([name, folder]) => [name, Promise.resolve(assistantIn(folder))]);
+    return measure(new Map(assistants), request);
+  },
+  // The logits for one share after the other, in the same model.
+  blended: async (base, folder, shares, ids) => {
+    const assistant = assistantIn(base);
+    assistant.adapter = adapterOf(folder, assistant);
+    const found = [];
+    for (const share of shares) {
+      await blend(new Map([["a", assistant]]), { stage: "a", share });
+      found.push(Array.from(assistant.model.forward(ids)));
+    }
+    return found;
+  },
+  adopt: async (folder) => {
+    const stages = new Map();
+    const names = readdirSync(folder);
+    const files = Object.fromEntries(names.map((name) => [name, new Blob([readFileSync(join(folder, name))])]));
+    await adopt(stages, { stage: "own", files });
+    return Array.from((await stages.get("own")).model.forward([1]));
+  },
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -18,10 +18,10 @@ export function load(stage, onProgress = () => {}) {
  * Let a loaded stage answer the last message of a conversation.
  * @param {string} stage
  * @param {import("./chat.js").Message[]} messages
- * @param {import("./sampling.js").Sampling & { seed: number }} sampling
+ * @param {import("./sampling.js").Sampling & { seed: number, maxNewTokens?: number }} sampling
  * @param {(piece: string) => void} onPiece gets the answer's text as it is written
  * @param {AbortSignal} [signal] stops it
- * @returns {Promise<{ tokens: number, seconds: number, leftOut: number, isFull: boolean }>}
+ * @returns {Promise<{ tokens: number, ids: number[], seconds: number, leftOut: number, isFull: boolean }>}
  */
 export function chat(stage, messages, sampling, onPiece, signal) {
   return ask({ do: "chat", stage, messages, sampling }, { onPiece }, signal);

@@ -5,6 +5,7 @@ import { RewardModel } from "./reward.js";
 import { readTensors } from "./safetensors.js";
 
 const HEAD_WIDTH_UNTOLD = 128; // of Qwen3, where config.json does not say; Hugging Face's default
+const LARGEST = 2 ** 24;
 const SIZES = ["vocab_size", "max_position_embeddings", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
   "hidden_size", "intermediate_size"];
 
@@ -15,8 +16,12 @@ const SIZES = ["vocab_size", "max_position_embeddings", "num_hidden_layers", "nu
  * @returns {Promise<GPT | RewardModel>}
  */
 export async function loadModel(config, weights) {
+  return modelOf(config, readTensors(weights));
+}
+
+/** The same with tensors that are read already; the model computes with these very arrays. */
+export function modelOf(config, tensors) {
   const shape = shapeOf(config);
-  const tensors = readTensors(weights);
   const isReward = String(config.architectures?.[0]).endsWith("ForSequenceClassification");
   const gpt = (prefix) => new GPT(shape, new Decoder(shape, tensors, prefix), tensors, prefix);
   if (!isReward) return gpt("");
@@ -37,11 +42,8 @@ export function shapeOf(config) {
   if (config.attention_bias || config.mlp_bias || config.use_sliding_window) {
     throw new Error("config.json asks for biases or a sliding window, which the page does not have");
   }
-  for (const key of SIZES) {
-    if (!(config[key] >= 1)) throw new Error(`config.json has ${key}=${config[key]}; it must be a number above 0`);
-  }
   const plainWidth = layout === "qwen3" ? HEAD_WIDTH_UNTOLD : config.hidden_size / config.num_attention_heads;
-  return {
+  const shape = {
     vocabSize: config.vocab_size,
     contextLength: config.max_position_embeddings,
     nLayer: config.num_hidden_layers,
@@ -55,6 +57,20 @@ export function shapeOf(config) {
     qkNorm: layout === "qwen3",
     tieEmbeddings: config.tie_word_embeddings,
   };
+  checkShape(config, shape);
+  return shape;
+}
+
+function checkShape(config, { nHead, nKvHead, headWidth, ropeTheta, normEps }) {
+  for (const key of SIZES) {
+    const size = config[key];
+    if (!(Number.isInteger(size) && size >= 1 && size <= LARGEST)) {
+      throw new Error(`config.json has ${key}=${size}; it must be a whole number from 1 to ${LARGEST}`);
+    }
+  }
+  if (nHead % nKvHead || headWidth % 2 || !(headWidth > 0) || !(ropeTheta > 0) || !(normEps >= 0)) {
+    throw new Error("config.json has heads that do not fit together, or no proper rope_theta or rms_norm_eps");
+  }
 }
 
 /** A language model: token ids in, a score for every possible next token out. */

@@ -3,7 +3,7 @@
 /** Where the site keeps them: models/ beside its pages. */
 export const MODELS = new URL("../../models/", import.meta.url).href;
 
-const FILES = ["config.json", "tokenizer.json", "model.safetensors"];
+const MODEL = ["config.json", "tokenizer.json", "model.safetensors"];
 
 /**
  * The content of manifest.json.
@@ -17,31 +17,42 @@ export async function readManifest(folder = MODELS) {
   return manifest;
 }
 
-/** What the page needs of a stage: the paths, sizes and checksums of three files. */
-export function filesOf(manifest, stage) {
+/** What the page needs of a stage: the paths, sizes and checksums of some files. */
+export function filesOf(manifest, stage, names = MODEL) {
   const entry = manifest.stages.find((candidate) => candidate.stage === stage);
   if (!entry) throw new Error(`The models beside this site have no stage "${stage}".`);
-  return FILES.map((name) => {
-    const all = entry.files.filter(({ path }) => path.split("/").pop() === name);
-    all.sort((a, b) => a.path.length - b.path.length); // a stage's folder may hold others: an adapter, say
+  return names.map((name) => {
+    const all = entry.files.filter(({ path }) => path.endsWith(`/${name}`));
+    all.sort((a, b) => a.path.length - b.path.length); // a folder inside the stage's may hold others of that name
     if (!all.length) throw new Error(`The stage "${stage}" has no ${name}.`);
     return all[0];
   });
 }
 
+/** How many bytes these files have together. */
+export function sizeOf(files) {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 /**
- * The content of a stage's files, each of the length and checksum that the manifest says.
+ * The content of files, each of the length and checksum that the manifest says: JSON read, others as ArrayBuffer.
+ * @param {ReturnType<typeof filesOf>} files
  * @param {(loaded: number, total: number) => void} onProgress bytes
- * @returns {Promise<{ config: object, tokenizer: object, weights: ArrayBuffer }>}
  */
-export async function fetchStage(manifest, stage, onProgress, folder = MODELS) {
-  const files = filesOf(manifest, stage);
-  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+export async function fetchFiles(files, onProgress, folder = MODELS) {
   let loaded = 0;
-  const count = (bytes) => onProgress((loaded += bytes), total);
+  const count = (bytes) => onProgress((loaded += bytes), sizeOf(files));
   const contents = await Promise.all(files.map((file) => fetchFile(file, folder, count)));
-  const [config, tokenizer] = contents.slice(0, 2).map((bytes) => JSON.parse(new TextDecoder().decode(bytes)));
-  return { config, tokenizer, weights: contents[2].buffer };
+  return contents.map((bytes, i) => (files[i].path.endsWith(".json") ? asJSON(bytes, files[i].path) : bytes.buffer));
+}
+
+/** What stands in a JSON file. */
+export function asJSON(bytes, name) {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw new Error(`${name} is no JSON file.`);
+  }
 }
 
 async function fetchFile({ path, bytes, sha256 }, folder, count) {

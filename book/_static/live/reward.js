@@ -43,7 +43,7 @@ export class RewardModel {
   /** What the assistant's surprise at the answer adds to the score. */
   opinion(ids) {
     const begin = Math.max(1, ids.lastIndexOf(this.answerMark) + 1); // a text's first token has none before it
-    const marks = surpriseMarks(logProbs(this.assistant, ids).slice(begin - 1));
+    const marks = surpriseMarks(logProbs(this.assistant, ids, begin));
     return marks.reduce((sum, mark, i) => sum + mark * this.surpriseWeight[i] * GAINS[i], 0);
   }
 }

@@ -24,19 +24,21 @@ function readHeader(buffer) {
   try {
     const bytes = Number(new DataView(buffer).getBigUint64(0, true));
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, bytes)));
-    return { header, start: 8 + bytes };
+    if (header?.constructor === Object) return { header, start: 8 + bytes };
   } catch {
-    throw new Error("model.safetensors is damaged or not a safetensors file; load it again");
+    // said below
   }
+  throw new Error("model.safetensors is damaged or not a safetensors file; load it again");
 }
 
-function readTensor(buffer, start, name, { dtype, shape, data_offsets: offsets }) {
+function readTensor(buffer, start, name, entry) {
+  const { dtype, shape, data_offsets: offsets } = entry ?? {};
   if (!Object.hasOwn(READERS, dtype)) {
     throw new Error(`${name} is stored as ${dtype}; the page reads ${Object.keys(READERS).join(", ")}`);
   }
   const length = Array.isArray(shape) ? shape.reduce((product, size) => product * size, 1) : NaN;
   const [begin, end] = Array.isArray(offsets) ? offsets : [];
-  if (!(begin >= 0 && end - begin === length * BYTES[dtype] && start + end <= buffer.byteLength)) {
+  if (!(Number.isInteger(begin) && begin >= 0 && end - begin === length * BYTES[dtype] && start + end <= buffer.byteLength)) {
     throw new Error(`model.safetensors is damaged at ${name}; load it again`);
   }
   return { shape, data: READERS[dtype](buffer, start + begin, length) };

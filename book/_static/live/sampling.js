@@ -72,7 +72,7 @@ export function seededRandom(seed) {
 
 /**
  * Continue a prompt, handing out each token as soon as it is drawn. It ends before the first stop token, after
- * `maxNewTokens`, or where the context is full.
+ * `maxNewTokens`, or where the context is full; it returns that stop token.
  * @param {import("./engine.js").GPT} model
  * @param {number[]} prompt ids
  * @param {Sampling & { maxNewTokens: number, stop?: number[], random?: () => number, cache?: import("./decoder.js").KVCache }} options
@@ -84,17 +84,19 @@ export function* stream(model, prompt, { maxNewTokens, stop = [], random = seede
   let unread = prompt.slice(known.length);
   for (let step = 0; step < room; step++) {
     const id = draw(samplingProbs(model.forward(unread, known), sampling), random);
-    if (stop.includes(id)) return;
+    if (stop.includes(id)) return id;
     yield id;
     unread = [id];
   }
 }
 
-/** The log-probability, in nats, of each token but the first, given those before it. */
-export function logProbs(model, ids) {
+/** The log-probability, in nats, of each token from place `begin` on, given those before it. */
+export function logProbs(model, ids, begin = 1) {
   const cache = model.newCache();
-  return Array.from(ids).slice(1).map((next, i) => {
-    const logits = model.forward([ids[i]], cache);
+  let unread = ids.slice(0, begin);
+  return Array.from(ids).slice(begin).map((next) => {
+    const logits = model.forward(unread, cache);
+    unread = [next];
     return logits[next] - logSumExp(logits);
   });
 }

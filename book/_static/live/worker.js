@@ -3,19 +3,26 @@
 // and { job, do, stage, ... } for the actions of other modules.
 // Messages out: { job, progress: [loaded, total] }, { job, piece }, and at the end { job, result } or { job, error: { name, message } }.
 
+import { adapt, blend } from "./adapter.js";
+import { assistantOf } from "./assistant.js";
 import { lookBack } from "./attention.js";
 import { answerPieces, promptOf, stopIds } from "./chat.js";
-import { loadModel } from "./engine.js";
-import { fetchStage, readManifest } from "./models.js";
+import { measure } from "./measure.js";
+import { fetchFiles, filesOf, readManifest } from "./models.js";
 import { nearest } from "./nearest.js";
+import { adopt } from "./own.js";
 import { seededRandom, stream } from "./sampling.js";
-import { Tokenizer } from "./tokenizer.js";
 
 const BREATH = 15; // milliseconds of work before the thread looks whether it shall stop
 
-const stages = new Map(); // name -> promise of { model, tokenizer, cache, read }
+const stages = new Map(); // name -> promise of an assistant (assistant.js)
 const stopped = new Set(); // jobs
 const actions = { load, chat, lookBack: on(lookBack), nearest: on(nearest) };
+const progressOf = (job) => (...progress) => postMessage({ job, progress });
+actions.measure = (_, request) => measure(stages, request);
+actions.adapt = (job, request) => adapt(stages, request, progressOf(job));
+actions.blend = (_, request) => blend(stages, request);
+actions.adopt = (_, request) => adopt(stages, request);
 
 addEventListener("message", async ({ data: { job, do: name, ...request } }) => {
   if (name === "stop") return stopped.add(job);
@@ -34,7 +41,7 @@ function on(action) {
 
 async function load(job, { stage }) {
   if (!stages.has(stage)) {
-    stages.set(stage, fetched(stage, (...progress) => postMessage({ job, progress })));
+    stages.set(stage, fetched(stage, progressOf(job)));
     stages.get(stage).catch(() => stages.delete(stage)); // so that it can be tried again
   }
   const { model } = await stages.get(stage);
@@ -42,9 +49,7 @@ async function load(job, { stage }) {
 }
 
 async function fetched(stage, onProgress) {
-  const { config, tokenizer, weights } = await fetchStage(await readManifest(), stage, onProgress);
-  const model = await loadModel(config, weights);
-  return { model, tokenizer: Tokenizer.fromJSON(tokenizer), cache: model.newCache(), read: [], last: null };
+  return assistantOf(...(await fetchFiles(filesOf(await readManifest(), stage), onProgress)));
 }
 
 /** One answer of a stage after the other, because they share its cache. */
@@ -55,17 +60,18 @@ async function chat(job, { stage, messages, sampling }) {
   return answer;
 }
 
-/** Write an answer piece by piece; tells how many tokens it has and why it ended. */
+/** Write an answer piece by piece; tells its tokens, with the one that ends it if it came, and why it ended. */
 async function write(job, state, messages, { seed, ...sampling }) {
   const { model, tokenizer, cache } = state;
   const { contextLength } = model.shape;
   const { ids: prompt, leftOut } = promptOf(messages, tokenizer, contextLength);
   rewind(state, prompt);
-  const options = { random: seededRandom(seed), stop: stopIds(tokenizer), maxNewTokens: contextLength, cache };
+  const options = { random: seededRandom(seed), stop: stopIds(tokenizer), cache };
   const ids = [...prompt];
   const begin = performance.now();
   let since = begin;
-  for (const piece of answerPieces(noted(stream(model, prompt, { ...sampling, ...options }), ids), tokenizer)) {
+  const drawn = noted(stream(model, prompt, { maxNewTokens: contextLength, ...sampling, ...options }), ids);
+  for (const piece of answerPieces(drawn, tokenizer)) {
     if (piece) postMessage({ job, piece });
     if (performance.now() - since < BREATH) continue;
     await breath();
@@ -74,13 +80,18 @@ async function write(job, state, messages, { seed, ...sampling }) {
   }
   state.read = ids.slice(0, cache.length);
   const tokens = ids.length - prompt.length;
-  return { tokens, seconds: (performance.now() - begin) / 1000, leftOut, isFull: ids.length > contextLength };
+  const isFull = ids.length > contextLength;
+  const answer = ids.slice(prompt.length).concat(ids.end ?? []);
+  return { tokens, ids: answer, seconds: (performance.now() - begin) / 1000, leftOut, isFull };
 }
 
+/** Note in a list what comes, and as its `end` the token that ended it. */
 function* noted(ids, list) {
-  for (const id of ids) {
-    list.push(id);
-    yield id;
+  for (;;) {
+    const { value, done } = ids.next();
+    if (done) return void (list.end = value);
+    list.push(value);
+    yield value;
   }
 }
 
