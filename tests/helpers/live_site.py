@@ -32,12 +32,14 @@ def page(widget: str, root: str = "", body: str = "", **options: Any) -> str:
     return PAGE.format(body=f'<div class="minillm-live"{attributes}>A still.</div>{body}', root=root)
 
 
-def publish(folder: Path, stages: dict[str, Callable[[Path], Any]]) -> None:
-    """Write stages and their manifest, as `minillm publish` does."""
+def publish(
+    folder: Path, stages: dict[str, Callable[[Path], Any]], parents: dict[str, list[str]] | None = None
+) -> None:
+    """Write stages and their manifest, as `minillm publish` does; the key of a stage is its name."""
     entries = []
     for stage, write in stages.items():
         write(folder / stage)
-        paths = sorted(path for path in (folder / stage).iterdir())
+        paths = sorted(path for path in (folder / stage).rglob("*") if path.is_file())
         files = [
             {
                 "path": path.relative_to(folder).as_posix(),
@@ -46,7 +48,8 @@ def publish(folder: Path, stages: dict[str, Callable[[Path], Any]]) -> None:
             }
             for path in paths
         ]
-        entries.append({"stage": stage, "key": stage, "parents": {}, "figures": {}, "files": files})
+        before = {parent: parent for parent in (parents or {}).get(stage, [])}
+        entries.append({"stage": stage, "key": stage, "parents": before, "figures": {}, "files": files})
     manifest = {"format": 1, "preset": "test", "stages": entries}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 

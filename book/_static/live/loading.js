@@ -1,5 +1,5 @@
-// What a widget shows until its model is there: the bar of its loading, a line that tells what happens, and what to do
-// where there are no models.
+// What a widget shows until its models are there: the bar of their loading, a line that tells what happens, and what to
+// do where there are no models.
 
 import { load } from "./client.js";
 import { make, megabytes } from "./dom.js";
@@ -19,15 +19,25 @@ export class Loading {
 
   /** Load the model, the first time. */
   async ready() {
-    if (this.loaded) return;
+    if (!this.loaded) await this.during((onProgress) => load(this.stage, onProgress));
+    this.loaded = true;
+  }
+
+  /**
+   * Show one bar while several things load side by side; their results.
+   * @param {((onProgress: (loaded: number, total: number) => void) => Promise<any>)[]} loads
+   */
+  async during(...loads) {
+    const bytes = loads.map(() => [0, 0]);
     this.bar.hidden = false;
     this.bar.removeAttribute("value");
     try {
-      await load(this.stage, (loaded, total) => {
+      return await Promise.all(loads.map((start, i) => start((...progress) => {
+        bytes[i] = progress;
+        const [loaded, total] = [0, 1].map((k) => bytes.reduce((sum, each) => sum + each[k], 0));
         Object.assign(this.bar, { max: total, value: loaded });
         this.tell(`Loading: ${megabytes(loaded)} of ${megabytes(total)}`);
-      });
-      this.loaded = true;
+      })));
     } finally {
       this.bar.hidden = true;
     }

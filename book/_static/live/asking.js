@@ -1,0 +1,75 @@
+// What every widget with a question has: a field, buttons that send and stop, examples to click, and a line that says
+// what happens.
+
+import { make } from "./dom.js";
+import { Loading } from "./loading.js";
+
+export class Asking extends Loading {
+  /**
+   * @param {(text: string, signal: AbortSignal) => Promise<void>} act what a question leads to
+   * @param {{ prompts?: string, label: string, send: string }} words examples (a JSON list), the field's name, the button's
+   * @param {string} [stage] the model that `ready` loads
+   */
+  constructor(act, { prompts = "[]", label, send }, stage) {
+    super(stage);
+    this.act = act;
+    this.input = make("textarea", { rows: 1, placeholder: label, "aria-label": label });
+    this.send = make("button", { type: "submit", className: "main" }, send);
+    this.stop = make("button", { type: "button", disabled: true, onclick: () => this.abort() }, "Stop");
+    this.form = make("form", {}, this.input, this.send, this.stop);
+    this.form.onsubmit = (event) => {
+      event.preventDefault();
+      this.ask(this.input.value.trim());
+    };
+    this.prompts = make("div", { className: "prompts" }, ...JSON.parse(prompts).map((text) =>
+      make("button", { type: "button", onclick: () => this.ask(text) }, text)));
+    this.input.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  /** The widget around it, in which Escape stops. */
+  within(...content) {
+    const root = make("div", {}, ...content);
+    root.addEventListener("keydown", (event) => event.key === "Escape" && this.abort());
+    return root;
+  }
+
+  /** Enter sends, Shift and Enter begin a line; a key that completes a Chinese word does neither. */
+  key(event) {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    this.form.requestSubmit();
+  }
+
+  abort() {
+    this.running?.abort();
+  }
+
+  /** Does nothing while an answer is being written; `done` is the promise of the last question. */
+  ask(text) {
+    if (text && !this.running) this.done = this.answered(text);
+    return this.done;
+  }
+
+  async answered(text) {
+    this.running = new AbortController();
+    const { signal } = this.running;
+    this.stop.disabled = false;
+    this.send.disabled = true;
+    try {
+      await this.act(text, signal);
+    } catch (error) {
+      this.failed(error);
+    }
+    this.running = null;
+    this.stop.disabled = true;
+    this.send.disabled = false;
+  }
+}
+
+/** A slider with its name and its value. */
+export function slider(name, properties, onInput = () => {}) {
+  const input = make("input", { type: "range", ...properties });
+  const told = make("output", {}, input.value);
+  input.oninput = () => onInput((told.value = input.value));
+  return { input, label: make("label", {}, `${name} `, input, told) };
+}

@@ -1,0 +1,158 @@
+// Several assistants answer one question side by side. The reader chooses the best answer; then it is shown what the
+// reward model says, and how far each answer is from what SFT would have written.
+
+import { Asking, slider } from "./asking.js";
+import { ask, chat, load } from "./client.js";
+import { make, megabytes } from "./dom.js";
+import { filesOf, readManifest, sizeOf } from "./models.js";
+
+const REFERENCE = "sft", JUDGE = "reward";
+const MAX_NEW_TOKENS = 100; // as in PPO's training
+const TEMPERATURE = 0.8, TOP_P = 0.95;
+const FULL_COLOUR = 2; // nats
+const HINT = "The first question loads the models, about 4 MB each. They run in this page: what you write stays here.";
+const LEGEND = "Blue, underlined: a token that this model finds more probable than SFT does. Orange, dotted: less " +
+  `probable. The full colour is ${FULL_COLOUR} nats or more. Rewards compare answers to one question only.`;
+
+/** @param {HTMLElement} element its data-stages (JSON) names the models, data-prompts (JSON) some questions */
+export function start(element) {
+  const { stages, prompts } = element.dataset;
+  element.replaceChildren(new StagesWidget(JSON.parse(stages), prompts).root);
+}
+
+class StagesWidget {
+  constructor(stages, prompts) {
+    Object.assign(this, { stages, seed: 0, votes: { all: 0, agreed: 0, blind: 0 } });
+    const act = (text, signal) => this.answer(text, signal);
+    this.asking = new Asking(act, { prompts, label: "Your question", send: "Ask all" });
+    this.heat = slider("Temperature", { min: 0, max: 1.5, step: 0.1, value: TEMPERATURE });
+    this.question = make("p", { className: "asked who" });
+    this.cards = make("div", { className: "cards" });
+    this.verdict = make("p", { className: "verdict", role: "status", tabIndex: -1 });
+    this.legend = make("p", { className: "note", hidden: true }, LEGEND);
+    const { prompts: examples, form, bar, status } = this.asking;
+    const settings = make("div", { className: "settings" }, this.heat.label);
+    this.root = this.asking.within(examples, form, settings, bar, status, this.question, this.cards, this.verdict, this.legend);
+    this.asking.tell(HINT);
+  }
+
+  async load() {
+    const manifest = await readManifest();
+    const isThere = (name) => manifest.stages.some(({ stage }) => stage === name);
+    const leftOut = this.stages.filter((stage) => !isThere(stage));
+    this.stages = this.stages.filter(isThere);
+    if (!this.stages.length) throw new Error(`The models beside this site have none of: ${leftOut.join(", ")}.`);
+    [this.reference, this.judge] = [REFERENCE, JUDGE].map((name) => (isThere(name) ? name : null));
+    const names = [...new Set([...this.stages, this.reference, this.judge])].filter(Boolean);
+    const sizes = names.map((name) => `${name} ${megabytes(sizeOf(filesOf(manifest, name)))}`);
+    await this.asking.during(...names.map((name) => (onProgress) => load(name, onProgress)));
+    const missing = [...leftOut, ...(this.judge ? [] : [JUDGE]), ...(this.reference ? [] : [REFERENCE])];
+    this.told = `Loaded: ${sizes.join(", ")}.${missing.length ? ` Not there, so left out: ${missing.join(", ")}.` : ""}`;
+  }
+
+  async answer(text, signal) {
+    if (!this.told) await this.load();
+    if (signal.aborted) return this.asking.tell("Stopped.");
+    const messages = [{ role: "user", content: text }];
+    const temperature = Number(this.heat.input.value);
+    const sampling = { temperature, topP: TOP_P, seed: this.seed++, maxNewTokens: MAX_NEW_TOKENS };
+    const answers = this.stages.map((stage) => ({ stage, messages, ...card(stage) }));
+    this.cards.replaceChildren(...answers.map(({ root }) => root));
+    this.question.textContent = text;
+    this.verdict.replaceChildren();
+    this.legend.hidden = true;
+    this.asking.tell(`Writing. Escape stops. ${this.told}`);
+    await Promise.all(answers.map(async (answer) => {
+      const onPiece = (piece) => answer.text.append(piece);
+      const { ids, tokens } = await chat(answer.stage, messages, sampling, onPiece, signal);
+      answer.ids = ids;
+      if (tokens === ids.length && !signal.aborted) answer.note.textContent = `cut off after ${tokens} tokens`;
+    }));
+    this.asking.tell(`${signal.aborted ? "Stopped. " : ""}${this.told}`);
+    if (!signal.aborted) await this.offer(answers);
+  }
+
+  /** Let the reader choose, if there is a choice. */
+  async offer(answers) {
+    if (new Set(answers.map(({ text }) => text.textContent)).size === 1) {
+      await this.reveal(answers);
+      this.verdict.textContent = "All answers are the same, so there is nothing to choose. A higher temperature varies them.";
+      return;
+    }
+    for (const answer of answers) {
+      const onclick = () => this.vote(answers, answer);
+      const best = { type: "button", onclick, "aria-label": `This is the best: ${answer.stage}` };
+      answer.root.append(make("button", best, "This is the best"));
+    }
+    this.verdict.textContent = "Which answer is the best? Choose, and the rewards appear.";
+  }
+
+  async vote(answers, choice) {
+    for (const { root } of answers) root.querySelector("button").remove();
+    choice.note.textContent += " your choice";
+    this.verdict.textContent = "Measuring.";
+    this.verdict.focus(); // the button that had it is gone
+    await this.reveal(answers);
+    this.verdict.textContent = this.judge ? this.compared(answers, choice) : "There is no reward model to compare with.";
+  }
+
+  /** Does the reward model agree? */
+  compared(answers, choice) {
+    const best = answers.reduce((a, b) => (b.reward > a.reward ? b : a));
+    const isBest = ({ reward }) => reward === best.reward; // equal answers have equal rewards
+    const { votes } = this;
+    votes.all += 1;
+    votes.agreed += isBest(choice) ? 1 : 0;
+    votes.blind += answers.filter(isBest).length / answers.length;
+    const opinion = isBest(choice)
+      ? `The reward model agrees: it too scores ${choice.stage} highest (${signed(choice.reward)}).`
+      : `The reward model disagrees: it scores ${best.stage} highest (${signed(best.reward)}), and your choice, ` +
+        `${choice.stage}, ${signed(choice.reward)}.`;
+    return `${opinion} Agreed so far: ${votes.agreed} of ${votes.all}; a blind choice would agree in ` +
+      `${votes.blind.toFixed(1)} of ${votes.all} on average.`;
+  }
+
+  async reveal(answers) {
+    const { reference, judge } = this;
+    await Promise.all(answers.map(async (answer) => {
+      const { stage, messages, ids } = answer;
+      const found = await ask({ do: "measure", stage, reference, judge, messages, ids });
+      Object.assign(answer, found);
+      if (judge) answer.numbers.append(make("div", {}, `Reward: ${signed(found.reward)}`));
+      if (reference) showRatios(answer);
+    }));
+    this.legend.hidden = !reference;
+  }
+}
+
+/** The place of one answer. */
+function card(stage) {
+  const text = make("div", { className: "text", dir: "auto" });
+  const note = make("span", {});
+  const numbers = make("div", { className: "note" });
+  const root = make("div", { className: "card", role: "group", "aria-label": stage },
+    make("div", { className: "who" }, make("strong", {}, stage), " ", note), text, numbers);
+  return { root, text, note, numbers };
+}
+
+/** Colour each token by its ratio; say the sum, and the tokens that were moved most, in words. */
+function showRatios({ text, numbers, pieces, logRatios }) {
+  text.replaceChildren(...pieces.map((piece, i) => {
+    const ratio = logRatios[i];
+    const token = make("span", { className: ratio < 0 ? "less" : "more", title: `${signed(ratio)} nats` }, piece);
+    token.style.setProperty("--share", Math.min(1, Math.abs(ratio) / FULL_COLOUR));
+    return token;
+  }));
+  const sum = logRatios.reduce((total, ratio) => total + ratio, 0);
+  numbers.append(make("div", {}, `Log-probability ratio to SFT of this one answer: ${signed(sum)} nats`));
+  const most = logRatios.map((ratio, i) => [ratio, pieces[i].trim()]).filter(([ratio]) => Math.abs(ratio) >= 0.005)
+    .sort((a, b) => Math.abs(b[0]) - Math.abs(a[0])).slice(0, 3);
+  if (most.length) {
+    numbers.append(make("div", {}, `Moved most: ${most.map(([ratio, piece]) => `“${piece}” ${signed(ratio)}`).join(", ")}`));
+  }
+}
+
+/** 1.234 -> "+1.23". */
+function signed(number) {
+  return `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(2)}`;
+}

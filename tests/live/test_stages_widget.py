@@ -1,0 +1,213 @@
+"""Assistants side by side in a browser: they answer, the reader votes, and then the rewards are shown."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import browser
+import live_site
+import pytest
+import torch
+from live_modules import LIVE, spread
+from live_site import Visitor
+
+from minillm import GPT, GPTConfig, Tokenizer, generate, render_chat
+from minillm.model.heads import RewardModel
+from minillm.text.chat import ASSISTANT, answer_text, stop_ids
+
+CONFIG = GPTConfig(vocab_size=280, context_length=200, n_layer=2, n_head=2, d_model=16)
+STAGES = ["base", "sft", "ppo", "grpo"]
+THERE = STAGES[:3]
+QUESTION = "Where is the <b>hat</b>?"
+ANSWERS = 100  # tokens at most
+SUMMARY = r"Agreed so far: (\d) of (\d); a blind choice would agree in (\d\.\d) of (\d)"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(["Hello there, where is the hat? Here is the hat.", "猫和狗"], CONFIG.vocab_size)
+
+
+@pytest.fixture(scope="module")
+def models(tokenizer: Tokenizer) -> dict[str, Any]:
+    judge = RewardModel(CONFIG, answer_mark=tokenizer.special_tokens[ASSISTANT])
+    made = {**{name: GPT(CONFIG) for name in THERE}, "reward": judge}
+    for seed, model in enumerate(made.values()):
+        spread(model.eval(), seed)
+    return made
+
+
+@pytest.fixture(scope="module")
+def visitor(
+    tmp_path_factory: pytest.TempPathFactory, models: dict[str, Any], tokenizer: Tokenizer
+) -> Iterator[Visitor]:
+    program = browser.find_program()
+    if not program:
+        pytest.skip("Chromium is not installed")
+    site = tmp_path_factory.mktemp("site")
+
+    def writer(name: str) -> Any:
+        return lambda folder: (models[name].save_pretrained(folder), tokenizer.save(folder))
+
+    sites = {
+        "": {name: writer(name) for name in models},
+        "few/": {"sft": writer("sft"), "twin": writer("sft")},
+        "bare/": {},
+    }
+    for root, stages in sites.items():
+        shutil.copytree(LIVE, site / root / "_static" / "live")
+        if stages:
+            live_site.publish(site / root / "models", stages)
+    pages = {
+        "all": ("", STAGES),
+        "twins": ("few/", ["sft", "twin"]),
+        "none": ("few/", ["ppo", "dpo"]),
+        "missing": ("bare/", STAGES),
+    }
+    for name, (root, stages) in pages.items():
+        page = live_site.page("stages", root, stages=stages, prompts=["Hello there"])
+        (site / f"{name}.html").write_text(page, encoding="utf-8")
+    with browser.open_site(site, program) as (chromium, origin):
+        yield Visitor(chromium, origin)
+
+
+def ask(visitor: Visitor, text: str, done: str = "document.querySelector('.card button') !== null") -> None:
+    """Ask all at temperature 0, by keyboard."""
+    visitor.js("document.querySelector('[type=range]').focus()")
+    visitor.key("Home", 36)
+    visitor.js("document.querySelector('textarea').focus()")
+    visitor.chromium.call("Input.insertText", text=text)
+    visitor.key("Enter", 13)
+    visitor.wait(lambda: visitor.js(done))
+
+
+def vote(visitor: Visitor, stage: str) -> str:
+    """Choose by keyboard; the verdict."""
+    visitor.js(f"document.querySelector('[aria-label=\"This is the best: {stage}\"]').focus()")
+    visitor.key("Enter", 13)
+    visitor.wait(lambda: "so far" in verdict(visitor) or "no reward model" in verdict(visitor))
+    return verdict(visitor)
+
+
+def verdict(visitor: Visitor) -> str:
+    return str(visitor.js("document.querySelector('.verdict').textContent"))
+
+
+def texts(visitor: Visitor, selector: str) -> list[str]:
+    found: list[str] = visitor.js(
+        f"[...document.querySelectorAll('{selector}')].map(element => element.textContent)"
+    )
+    return found
+
+
+def expected(models: dict[str, Any], tokenizer: Tokenizer) -> dict[str, dict[str, Any]]:
+    """What the package says of the greedy answers."""
+    prompt = render_chat([{"role": "user", "content": QUESTION}], tokenizer, add_generation_prompt=True).ids
+    found = {}
+    for stage in THERE:
+        ids = generate(models[stage], [prompt], ANSWERS, temperature=0.0, stop=stop_ids(tokenizer))[0]
+        whole = list(ids)
+        if len(ids) < ANSWERS:
+            with torch.no_grad():
+                whole.append(int(models[stage](torch.tensor([[*prompt, *ids]]))[0, -1].argmax()))
+        tensor = torch.tensor([[*prompt, *whole]])
+        with torch.no_grad():
+            own, theirs = (
+                models[name](tensor)[0, len(prompt) - 1 : -1].log_softmax(dim=-1) for name in (stage, "sft")
+            )
+            reward = models["reward"](tensor).item()
+        ratios = (own - theirs).gather(1, torch.tensor(whole)[:, None])[:, 0]
+        text = answer_text(ids, tokenizer)
+        found[stage] = {"text": text, "reward": reward, "ratios": ratios.tolist(), "cut": len(ids) == ANSWERS}
+    return found
+
+
+def number(text: str) -> float:
+    """The first signed number of a text."""
+    return float(re.search(r"[+−]\d+\.\d\d", text)[0].replace("−", "-"))  # type: ignore[index]
+
+
+@pytest.mark.parametrize("look", browser.VIEWS)
+def test_answers_a_vote_and_then_the_rewards(
+    visitor: Visitor, models: dict[str, Any], tokenizer: Tokenizer, look: str
+) -> None:
+    """The answers, rewards, ratios and colours are those that PyTorch gives; HTML stays text."""
+    visitor.open("all.html", look)
+    ask(visitor, QUESTION)
+    wanted = expected(models, tokenizer)
+    assert texts(visitor, ".card .text") == [wanted[stage]["text"] for stage in THERE]
+    assert texts(visitor, ".asked") == [QUESTION]
+    assert visitor.js("document.querySelector('.asked b, .text b')") is None
+    assert texts(visitor, ".card .note") == [""] * 3, "no reward before the vote"
+    assert [("cut off" in text) for text in texts(visitor, ".card .who")] == [
+        wanted[stage]["cut"] for stage in THERE
+    ]
+    told = visitor.status()
+    assert "left out: grpo" in told and all(f"{name} 0." in told for name in (*THERE, "reward"))
+    assert visitor.nameless() == []
+
+    said = vote(visitor, "ppo")
+    best = max(THERE, key=lambda stage: wanted[stage]["reward"])
+    agreed = int(best == "ppo")
+    assert said.startswith(
+        "The reward model agrees" if agreed else f"The reward model disagrees: it scores {best} "
+    )
+    assert re.search(SUMMARY, said).groups() == (str(agreed), "1", "0.3", "1")  # type: ignore[union-attr]
+    assert visitor.js("document.activeElement.className") == "verdict"
+    for place, stage in enumerate(THERE):
+        card = f".card:nth-child({place + 1})"
+        reward, ratio = texts(visitor, f"{card} .note div")[:2]
+        assert number(reward) == pytest.approx(wanted[stage]["reward"], abs=0.006)
+        assert ratio.startswith("Log-probability ratio to SFT of this one answer: ")
+        assert number(ratio) == pytest.approx(sum(wanted[stage]["ratios"]), abs=0.006)
+        signs = [value < 0 for value in wanted[stage]["ratios"]]
+        assert len(texts(visitor, f"{card} .text span")) == len(signs)
+        if stage != "sft":
+            assert len(texts(visitor, f"{card} .text .less")) == sum(signs)
+    assert visitor.js("document.documentElement.scrollWidth") <= browser.VIEWS[look][0]
+    assert visitor.problems() == set()
+
+
+def test_votes_are_counted(visitor: Visitor) -> None:
+    visitor.open("all.html")
+    agreed = 0
+    for votes, stage in enumerate(("sft", "base", "ppo"), start=1):
+        ask(visitor, QUESTION)
+        said = vote(visitor, stage)
+        agreed += said.startswith("The reward model agrees")
+        counts = re.search(SUMMARY, said).groups()  # type: ignore[union-attr]
+        assert counts == (str(agreed), str(votes), f"{votes / 3:.1f}", str(votes))
+    assert agreed == 1, "each of three answers was chosen once"
+
+
+def test_equal_answers_leave_no_choice(visitor: Visitor) -> None:
+    """And without a reward model only the ratio is told."""
+    visitor.open("twins.html")
+    ask(visitor, QUESTION, "document.querySelector('.verdict').textContent.includes('the same')")
+    assert "left out: reward" in visitor.status()
+    numbers = texts(visitor, ".card .note div")
+    assert numbers == ["Log-probability ratio to SFT of this one answer: +0.00 nats"] * 2
+    assert visitor.js("document.querySelector('.card button')") is None
+    assert visitor.problems() == set()
+
+
+def test_escape_stops(visitor: Visitor) -> None:
+    visitor.open("all.html")
+    visitor.js("""(() => { document.querySelector('.prompts button').click();
+        const key = new KeyboardEvent('keydown', { key: 'Escape', bubbles: true });
+        document.querySelector('textarea').dispatchEvent(key); })()""")
+    visitor.wait(lambda: visitor.status() == "Stopped.")
+    assert texts(visitor, ".card") == []
+    ask(visitor, QUESTION)  # and it goes on
+    assert len(texts(visitor, ".card")) == 3
+
+
+def test_what_is_missing_is_said(visitor: Visitor) -> None:
+    for page, told in (("missing", "minillm publish"), ("none", "have none of: ppo, dpo")):
+        visitor.open(f"{page}.html")
+        visitor.js("document.querySelector('.prompts button').click()")
+        visitor.wait(lambda told=told: told in visitor.status())
+        assert not visitor.js("document.querySelector('[type=submit]').disabled")
