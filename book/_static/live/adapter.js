@@ -56,7 +56,7 @@ function product(b, a, inputs, scaling) {
 
 /**
  * Load the model that a stage's adapter was trained on, with the adapter beside it.
- * @returns {Promise<{ stage: string, base: string }>} the name to chat with, and the model's stage
+ * @returns {Promise<{ stage: string, base: string, scaling: number }>} the name to chat with, and the model's stage
  */
 export async function adapt(stages, { stage }, onProgress) {
   const manifest = await readManifest();
@@ -70,7 +70,7 @@ export async function adapt(stages, { stage }, onProgress) {
   assistant.adapter = new Adapter(form, readTensors(matrices), assistant.tensors);
   const name = `${base} + ${stage}`;
   stages.set(name, Promise.resolve(assistant));
-  return { stage: name, base };
+  return { stage: name, base, scaling: assistant.adapter.scaling };
 }
 
 /** Change the share, once the answer that is being written is done. */

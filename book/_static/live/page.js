@@ -3,6 +3,7 @@
 const WIDGETS = {
   attention: () => import("./widget_attention.js"),
   chat: () => import("./widget_chat.js"),
+  lora: () => import("./widget_lora.js"),
   stages: () => import("./widget_stages.js"),
   vectors: () => import("./widget_vectors.js"),
 };
