@@ -6,6 +6,7 @@ const WIDGETS = {
   lora: () => import("./widget_lora.js"),
   stages: () => import("./widget_stages.js"),
   vectors: () => import("./widget_vectors.js"),
+  yours: () => import("./widget_yours.js"),
 };
 
 const elements = document.querySelectorAll(".minillm-live");
