@@ -169,6 +169,13 @@ def chat(
     ] = 0.95,
     max_tokens: Annotated[int, option("N", "Tokens of one answer or continuation at most.", min=1)] = 200,
     seed: Annotated[int, option("N", "Decides the draws.")] = 0,
+    web: Annotated[
+        bool, typer.Option("--web", help="Talk in the browser: a page on this machine, for nobody else.")
+    ] = False,
+    port: Annotated[int | None, option("N", "Of the page [default: a free one].", min=1, max=65535)] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Do not open the browser, only tell the page's address.")
+    ] = False,
 ) -> None:
     """Talk with an assistant; or write a text with a base model: you begin, it goes on.
 
@@ -180,6 +187,12 @@ def chat(
     from minillm.terminal import open_session, show, talk
 
     artifact = find_model(model, preset, out)
+    if web or port is not None or no_browser:
+        from minillm.web import check_options, serve
+
+        check_options(web, {"--prompt": prompt, "--system": system, "--temperature": temperature})
+        serve(artifact, port, browse=not no_browser)
+        return
     session = open_session(artifact, system, temperature=temperature, top_p=top_p, seed=seed)
     print(f"{artifact.stage} from {short_path(artifact.folder)}", file=sys.stderr)
     if prompt is None and sys.stdin.isatty():

@@ -61,6 +61,7 @@ FLOORS = {
     "lookup": 8,
     "report": 8,
     "terminal": 8,
+    "web": 8,
     "command": 8,
     "cli": 8,
 }

@@ -2,8 +2,8 @@
 
     python tools/dist_check.py      (`make dist-check`)
 
-- The wheel holds the package and nothing else, and the source archive what git tracks; the wheel that is made from the
-  archive is that of the repository, byte for byte.
+- The wheel holds the package with the page that it serves and nothing else, and the source archive what git tracks; the
+  wheel that is made from the archive is that of the repository, byte for byte.
 - The readme renders with full addresses only.
 - In an environment with the core's requirements alone (the pins of constraints.txt) and an empty folder, the command
   line trains the preset `smoke`, examines it, talks to it and exports it.
@@ -57,6 +57,8 @@ import sys, minillm, minillm.evaluate
 from importlib.metadata import version
 assert minillm.__file__.startswith(sys.prefix), minillm.__file__
 assert minillm.__version__ == version("minillm-course")
+from minillm.web import LIVE
+assert (LIVE / "page.js").is_file(), LIVE
 try:
     minillm.evaluate.bleu(["a"], ["a"])
 except ValueError as error:
@@ -115,7 +117,8 @@ def check_contents(sdist: Path, wheel: Path) -> None:
         described = archive.read(f"{stem}.dist-info/METADATA").decode()
     with tarfile.open(sdist) as archive:
         in_sdist = {name.removeprefix(f"{stem}/") for name in archive.getnames()}
-    package = tracked("minillm") | {f"{stem}.dist-info/{name}" for name in IN_WHEEL}
+    page = {name.replace("book/_static/", "minillm/", 1) for name in tracked("book/_static/live")}
+    package = tracked("minillm") | page | {f"{stem}.dist-info/{name}" for name in IN_WHEEL}
     problems = differences("the wheel", in_wheel, package)
     problems += differences("the source archive", in_sdist, tracked() | {"PKG-INFO"})
     problems += address_problems(rendered(described.partition("\n\n")[2]))

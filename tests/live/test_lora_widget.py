@@ -120,7 +120,7 @@ def test_the_ends_are_named(visitor: Visitor) -> None:
     visitor.open("lora.html")
     visitor.js("document.querySelector('.prompts button').click()")
     visitor.js("document.querySelector('[type=range]').focus()")
-    for key, code, told in (("Home", 36, "of sft without the adapter"), ("End", 35, "Neither")):
+    for key, code, told in (("Home", 36, "as sft without the adapter"), ("End", 35, "Neither")):
         visitor.key(key, code)
         visitor.wait(lambda told=told: told in visitor.js("document.querySelector('p.note').textContent"))
     assert visitor.problems() == set()

@@ -77,8 +77,8 @@ class LoraWidget {
   compared(written) {
     const { base } = this.model;
     if (this.without === this.whole) return `To this question ${base} answers alike with the adapter and without it.`;
-    if (written === this.without) return `The answer of ${base} without the adapter.`;
-    if (written === this.whole) return "The answer with the whole adapter, share 1.";
+    if (written === this.without) return `The same answer as ${base} without the adapter.`;
+    if (written === this.whole) return "The same answer as with the whole adapter, share 1.";
     return "Neither the answer without the adapter nor the one with the whole of it.";
   }
 }
