@@ -1,10 +1,11 @@
-"""A small Sphinx extension: API pages, MathJax of our own, links to glossary terms, figures not renumbered."""
+"""A small Sphinx extension: API pages, MathJax of our own, links to glossary terms, figures not renumbered, policies."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from content_policy import write_policies
 from mathjax import SCRIPT
 
 VENDORED = Path("build") / "static"  # holds mathjax/
@@ -30,10 +31,17 @@ def know_glossary_terms(app: Any, env: Any) -> None:
             env.metadata[page].setdefault("myst_slugs", {})[label] = (0, label, name)
 
 
+def guard_pages(app: Any, error: Exception | None) -> None:
+    """Tell browsers what each finished page may run and load."""
+    if error is None and app.builder.format == "html":
+        write_policies(Path(app.outdir))
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     app.setup_extension("api_docstrings")
     app.connect("config-inited", use_vendored_mathjax)
     app.connect("env-updated", know_glossary_terms)
     app.connect("builder-inited", keep_own_figure_numbers, priority=900)
+    app.connect("build-finished", guard_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,7 +3,8 @@
     python tools/site_check.py _build/html [--pictures FOLDER]
 
 For each page, in light, dark and phone width: console errors, uncaught exceptions, failed requests, requests
-to other hosts, pages wider than the window, formulas that MathJax could not set. --pictures keeps pictures.
+to other hosts, pages wider than the window, formulas that MathJax could not set, pages without a content security
+policy (what a policy refuses is a console error). --pictures keeps pictures.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Any
 from browser import VIEWS, Browser, find_program, open_site
 
 MAX_PICTURE = 8000  # pixels; a longer page is cut in its picture
-# The rendered page: its true width, the window's, and the number of formulas that failed.
+# The rendered page: its true width, the window's, the number of formulas that failed, its height, and its policies.
 MEASURE = """(async () => {
   if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
   await document.fonts.ready;
   return [document.documentElement.scrollWidth, window.innerWidth,
-          document.querySelectorAll('mjx-merror').length, document.documentElement.scrollHeight];
+          document.querySelectorAll('mjx-merror').length, document.documentElement.scrollHeight,
+          document.querySelectorAll('meta[http-equiv=Content-Security-Policy]').length];
 })()"""
 
 
@@ -45,12 +47,14 @@ def event_problem(event: dict[str, Any], origin: str) -> str | None:
 def visit(browser: Browser, url: str, origin: str, view: str, picture: Path | None) -> set[str]:
     """Load a page in one view and return its problems."""
     browser.load(url, view)
-    page_width, window_width, bad_formulas, page_height = browser.evaluate(MEASURE)
+    page_width, window_width, bad_formulas, page_height, policies = browser.evaluate(MEASURE)
     problems = {problem for event in browser.events if (problem := event_problem(event, origin))}
     if page_width > window_width:
         problems.add(f"is {page_width} pixels wide in a window of {window_width}")
     if bad_formulas:
         problems.add(f"has {bad_formulas} formulas that MathJax could not set")
+    if not policies:
+        problems.add("has no content security policy")
     if picture:
         browser.resize(view, min(page_height, MAX_PICTURE))
         picture.write_bytes(browser.picture())
