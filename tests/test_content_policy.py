@@ -14,7 +14,7 @@ from site_check import event_problem
 ALERT = "'sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI='"
 PAGE = """<!doctype html><html lang="en"><head>
 <meta charset="utf-8" />
-<link rel="icon" href="data:,"><style>p {{ color: red }}</style>
+<link rel="icon" href="icon.svg"><style>p {{ color: red }}</style>
 <script>window.ran = ["inline"];</script>
 <script type="application/json">{{"a": 1}}</script>
 </head><body><button onclick="window.ran.push('handler')">Go</button><p style="color: blue">Text</p>
@@ -38,6 +38,7 @@ HOSTILE = {
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page that is as it was built, and others into which something got."""
     site = tmp_path_factory.mktemp("site")
+    (site / "icon.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', encoding="utf-8")
     (site / "own.js").write_text("ran.push('own');", encoding="utf-8")
     (site / "click.js").write_text("document.querySelector('#late').click();", encoding="utf-8")
     (site / "eval.js").write_text("eval(\"ran.push('late')\");", encoding="utf-8")

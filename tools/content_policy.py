@@ -55,7 +55,6 @@ def policy_of(page: str) -> str:
     default-src 'self'
     script-src 'self' 'sha256-5KYv+PUboo5h+0+YAtGRPbwv5d/QxzHslP4YGnUaxRw='
     style-src 'self' 'unsafe-inline'
-    img-src 'self' data:
     worker-src 'self'
     object-src 'none'
     frame-src 'none'
@@ -71,8 +70,7 @@ def policy_of(page: str) -> str:
     directives = {
         "default-src": ["'self'"],
         "script-src": ["'self'", *scripts],
-        "style-src": ["'self'", "'unsafe-inline'"],  # MathJax and the icons write style sheets as they run
-        "img-src": ["'self'", "data:"],  # small pictures in the theme's style sheets
+        "style-src": ["'self'", "'unsafe-inline'"],  # of MathJax, icons and cells' outputs
         "font-src": ["'self'", *hosts] if hosts else [],
         "worker-src": ["'self'"],
         "object-src": ["'none'"],

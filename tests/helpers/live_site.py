@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from browser import Browser
 from site_check import event_problem
 
@@ -54,6 +55,12 @@ def publish(
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
+AXE = Path(__file__).resolve().parent.parent.parent / "node_modules" / "axe-core" / "axe.min.js"
+SERIOUS = """axe.run('.minillm-live', { resultTypes: ['violations'] }).then(({ violations }) => violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html.slice(0, 120)).join(' | ')}`))"""
+
+
 class Visitor:
     """Someone who uses a widget by keyboard."""
 
@@ -90,6 +97,16 @@ class Visitor:
     def nameless(self) -> list[str]:
         """Controls that a screen reader could not name."""
         found: list[str] = self.js(NAMELESS)
+        return found
+
+    def barriers(self) -> list[str]:
+        """What axe-core calls serious or critical in the widget, as it stands now."""
+        if not AXE.exists():
+            pytest.skip(
+                "axe-core is not there, so accessibility is not tested; `npm install --no-save axe-core` brings it"
+            )
+        self.js(AXE.read_text(encoding="utf-8"))
+        found: list[str] = self.js(SERIOUS)
         return found
 
     def problems(self) -> set[str]:

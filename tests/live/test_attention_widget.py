@@ -205,3 +205,13 @@ def test_controls_have_names_and_the_still_stays_until_there_is_more(visitor: Vi
     visitor.wait(lambda: tiles(visitor))
     assert "A still." not in visitor.js("document.querySelector('.minillm-live').innerText")
     assert visitor.nameless() == []
+
+
+@pytest.mark.parametrize("view", browser.VIEWS)
+def test_there_are_no_barriers(visitor: Visitor, view: str) -> None:
+    look(visitor, view)
+    visitor.wait(lambda: tiles(visitor))
+    visitor.js("document.querySelector('[type=checkbox]').click()")
+    visitor.wait(lambda: None not in column(visitor, 2).values())
+    visitor.js("document.querySelector('.tokens').children[3].click()")
+    assert visitor.barriers() == []

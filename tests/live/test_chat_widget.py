@@ -187,3 +187,13 @@ def test_the_page_of_the_deployment_chapter_answers(
         lambda: visitor.js("document.querySelector('#answer').textContent") == answer_text(ids, tokenizer)
     )
     assert visitor.problems() == set()
+
+
+@pytest.mark.parametrize("view", browser.VIEWS)
+def test_there_are_no_barriers(visitor: Visitor, view: str) -> None:
+    visitor.open("sft.html", view)
+    visitor.say("Hi")
+    visitor.wait(lambda: visitor.texts("assistant") not in ([], [""]))
+    visitor.key("Escape", 27)
+    visitor.wait(lambda: "Stopped." in visitor.status())
+    assert visitor.barriers() == []

@@ -173,3 +173,11 @@ def test_list_and_view_of_points_mark_the_same_word(
     assert visitor.js("document.querySelector('input[type=text]').value") == "is"
     assert visitor.js(SHOWN) == "is"
     assert visitor.problems() == set()
+
+
+@pytest.mark.parametrize("view", browser.VIEWS)
+def test_there_are_no_barriers(visitor: Visitor, view: str) -> None:
+    visitor.open("page.html", view)
+    type_word(visitor, "there")
+    visitor.wait(lambda: rows(visitor))
+    assert visitor.barriers() == []
