@@ -12,6 +12,7 @@ from minillm.figures.batches import (
     sweep_curve,
 )
 from minillm.figures.chat import chat_boxes
+from minillm.figures.live import live
 from minillm.figures.lora import rank_curves, share_curves
 from minillm.figures.point_cloud import point_cloud
 from minillm.figures.ppo import clip_curves, gold_against_kl, run_gallery, training_panels
@@ -19,7 +20,7 @@ from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_
 from minillm.figures.reward import calibration_curve, pair_loss_curve, share_points
 from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
-from minillm.figures.text import say, show_source, show_table, token_boxes
+from minillm.figures.text import say, show_source, show_table, table, token_boxes
 from minillm.figures.tokens import compression_curve, language_bars, token_frequencies
 from minillm.figures.vectors import (
     attention_maps,
@@ -51,6 +52,7 @@ __all__ = [
     "head_scores",
     "language_bars",
     "layer_curves",
+    "live",
     "loss_curve",
     "new_axes",
     "next_token_bars",
@@ -71,6 +73,7 @@ __all__ = [
     "show_table",
     "styled",
     "sweep_curve",
+    "table",
     "token_bars",
     "token_boxes",
     "token_frequencies",

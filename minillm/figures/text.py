@@ -14,6 +14,7 @@ __all__ = [
     "say",
     "show_source",
     "show_table",
+    "table",
     "token_boxes",
     "visible",
 ]
@@ -48,6 +49,43 @@ def say(text: str) -> None:
         ipython.display.display(MarkdownText(text))
 
 
+class Table:
+    """A table; HTML in a notebook, Markdown elsewhere. See `table`."""
+
+    def __init__(self, header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
+        self.header = list(map(str, header))
+        self.rows = [list(map(str, row)) for row in rows]
+        for number, row in enumerate(self.rows, start=1):
+            if len(row) != len(self.header):
+                raise ValueError(
+                    f"row {number} has {len(row)} cells, the header {len(self.header)}; give each column one"
+                )
+
+    def _repr_html_(self) -> str:
+        head, *body = (
+            "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
+            for tag, row in (("th", self.header), *(("td", row) for row in self.rows))
+        )
+        rows = "".join(f"<tr>{row}</tr>" for row in body)
+        return f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+    def __repr__(self) -> str:
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> Table:
+    """A table that can stand inside something else, such as the still of `live`.
+
+    Args:
+        header: what stands above the columns.
+        rows: of cells, as `str` gives them; in HTML they are plain text.
+    Raises:
+        ValueError: a row with another number of cells than the header.
+    """
+    return Table(header, rows)
+
+
 def show_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
     """Show a table: rendered in a notebook, printed in Markdown elsewhere.
 
@@ -63,18 +101,11 @@ def show_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
     | cat | 4 |
     | hen | 2 |
     """
-    lines = [list(map(_cell, line)) for line in (header, *rows)]
-    for number, line in enumerate(lines[1:], start=1):
-        if len(line) != len(lines[0]):
-            raise ValueError(
-                f"row {number} has {len(line)} cells, the header {len(lines[0])}; give each column one"
-            )
-    lines.insert(1, ["---"] * len(lines[0]))
-    say("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    say(repr(Table(header, rows)))
 
 
-def _cell(value: Any) -> str:
-    return " ".join(str(value).splitlines()).replace("|", "\\|")
+def _cell(text: str) -> str:
+    return " ".join(text.splitlines()).replace("|", "\\|")
 
 
 class TokenBoxes:
