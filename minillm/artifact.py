@@ -12,7 +12,8 @@ from typing import Any
 from minillm.files import read_json, sha256_file, write_atomic, write_json
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
-from minillm.model.pretrained import is_reward_model
+from minillm.model.pretrained import is_reward_model, read_model
+from minillm.model.snapshots import snapshot_file, snapshot_steps
 from minillm.text.chat import TEMPLATE_FILE
 from minillm.text.tokenizer import Tokenizer
 
@@ -158,6 +159,25 @@ class Artifact:
                 f"the model of the stage {self.stage!r} in {self.folder} writes and does not score"
             )
         return self.model
+
+    @property
+    def snapshots(self) -> list[int]:
+        """The steps of its training whose weights were kept, in order; mostly none."""
+        return snapshot_steps(self.folder)
+
+    def snapshot(self, step: int) -> GPT:
+        """The model of a stage that writes as it was after a step of its training, 0: before the first.
+
+        Raises:
+            ValueError: the weights of that step were not kept, or are damaged.
+        """
+        if step not in self.snapshots:
+            kept = ", ".join(map(str, self.snapshots)) or "none"
+            raise ValueError(
+                f"the weights of step {step!r} were not kept in {self.folder} (kept: {kept}); train with "
+                f"{self.stage}.fit.snapshot_steps"
+            )
+        return read_model(self.folder, GPT, file=snapshot_file(step)).eval()
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from minillm.files import sha256_bytes
 from minillm.model.adapters import save_adapter
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.lora import LoRAConfig, apply_lora
+from minillm.model.snapshots import write_snapshot
 from minillm.publish import publish
 from minillm.text.tokenizer import Tokenizer
 
@@ -142,6 +143,16 @@ def test_what_was_fetched_is_published_as_it_was_made(published, tmp_path):
         course.stage(name)
     publish(course, tmp_path / "again")
     assert all_bytes(tmp_path / "again") == all_bytes(published)
+
+
+def test_snapshots_are_published_and_fetched(tmp_path):
+    course = made(tmp_path / "made")
+    write_snapshot(course.folder("base"), 50, GPT(SHAPE, 7).state_dict())
+    publish(course, tmp_path / "models")
+    fetched = reader(tmp_path, tmp_path / "models", fetch="all").stage("base")
+    assert fetched.snapshots == [50]
+    expected = GPT(SHAPE, 7).head_weight.half().float()
+    assert torch.equal(fetched.snapshot(50).head_weight, expected)
 
 
 def test_only_files_of_an_artifact_are_published(tmp_path):

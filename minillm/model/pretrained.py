@@ -172,7 +172,10 @@ def _kind(content: Any) -> str:
 
 
 def read_model(
-    directory: str | Path, make: Callable[[GPTConfig], Model], kind: str = LANGUAGE_MODEL
+    directory: str | Path,
+    make: Callable[[GPTConfig], Model],
+    kind: str = LANGUAGE_MODEL,
+    file: str = _WEIGHTS,
 ) -> Model:
     """Make the model in a folder, with the weights of `model.safetensors` or the files of its index.
 
@@ -181,14 +184,15 @@ def read_model(
         make: makes a model of a shape. It is called without memory where `config.json` asks for more than the
             weights fill, so that absurd sizes are refused before anything is allocated for them.
         kind: what the model must be.
+        file: the name of other weights of the same shape, below the folder.
 
     Raises:
         ValueError: a file is missing or damaged, or the weights do not match the model's in name and shape.
     """
     config = read_config(directory, kind)
-    path = Path(directory) / _WEIGHTS
+    path = Path(directory) / file
     index = Path(directory) / _INDEX
-    if not path.is_file() and index.is_file():
+    if file == _WEIGHTS and not path.is_file() and index.is_file():
         path, weights = index, _read_shards(index)
     else:
         weights = _read_file(path)

@@ -41,6 +41,7 @@ class FitConfig:
     )
     patience: int | None = None  # validations in a row without a better one before it stops; None: no end
     checkpoint_every: int = setting(200)  # steps between checkpoints, where a directory is given
+    snapshot_steps: tuple[int, ...] = setting(())  # whose weights are kept; 0: the first ones
     seed: int = 0  # for random choices inside the model or the loss, such as dropout
 
     def __post_init__(self) -> None:
@@ -55,6 +56,9 @@ class FitConfig:
         for name in ("momentum", "beta1", "beta2"):
             checks.number(name, getattr(self, name), at_least=0, below=1)
         checks.number("weight_decay", self.weight_decay, at_least=0)
+        checks.tuple_of("snapshot_steps", self.snapshot_steps, int)
+        for step in self.snapshot_steps:
+            checks.whole_number("a step of snapshot_steps", step, at_least=0)
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         checks.one_of("schedule", self.schedule, SCHEDULES)
         checks.seed("seed", self.seed)

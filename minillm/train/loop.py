@@ -60,7 +60,7 @@ def fit(
         config: the settings.
         loss: from (model, batch) to (sum of nats over the targets, number of targets).
         validate: called every `config.validate_every` steps and after the last, without gradients.
-        directory: where metrics.jsonl and checkpoints go; a run that was cut off there goes on from its last
+        directory: where metrics.jsonl, checkpoints and snapshots go; a run that was cut off there goes on from its last
             checkpoint. None: nothing is written.
         runtime: device, precision, threads and processes; None chooses by the machine.
         progress: whether to show a progress bar.
@@ -125,9 +125,11 @@ def _train(run: TrainingRun, progress: bool) -> None:
         Progress(run.config.steps, run.step, progress) as bar,
         stop_signal(run.runtime.world_size == 1, run.what_is_kept) as stop,
     ):
+        run.snapshot_if_due()
         while not run.finished:
             numbers = run.train_step()
             bar.step(numbers["loss"], int(numbers["tokens"]))
+            run.snapshot_if_due()
             run.validate_if_due()
             run.save_if_due(now=stop.is_set())
             if stop.is_set() and not run.finished:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from minillm.files import discard
 from minillm.keys import deciding
+from minillm.model.snapshots import delete_snapshots, write_snapshot
 from minillm.train.checkpoint import (
     Checkpoints,
     load_model_tensors,
@@ -80,8 +81,9 @@ class TrainingRun:
         self.optimizers = build_optimizers(model, config, runtime.precision)
         self.update = TrainStep(model, loss, self.optimizers, config, runtime)
         self.early_stopping = EarlyStopping(config.patience)
+        self.folder = Path(directory) if directory is not None and runtime.is_main else None
         self.checkpoints = None if directory is None else Checkpoints(Path(directory) / CHECKPOINT_FOLDER)
-        metrics = Path(directory) / METRICS_FILE if directory is not None and runtime.is_main else None
+        metrics = None if self.folder is None else self.folder / METRICS_FILE
         self.log = MetricsLog(metrics)
         self.step, self.tokens, self.resumed_from, self.saved_step = 0, 0, 0, 0
         self._started = time.perf_counter()  # moved back on resume by the time that was spent before
@@ -181,6 +183,11 @@ class TrainingRun:
         self.checkpoints.save(self.step, self._tensors(), self._numbers())
         self.saved_step = self.step
 
+    def snapshot_if_due(self) -> None:
+        """Keep the weights of a step that is to be kept; called before a checkpoint is made, so that none is missed."""
+        if self.folder is not None and self.step in self.config.snapshot_steps:
+            write_snapshot(self.folder, self.step, self.model.state_dict())
+
     def _tensors(self) -> dict[str, Tensor]:
         """Every tensor that decides how the run goes on."""
         random = {"random.cpu": torch.get_rng_state()}
@@ -207,6 +214,8 @@ class TrainingRun:
             self._check_settings(numbers["settings"])
             self._restore(tensors, numbers)
             self.resumed_from = self.saved_step = self.step
+        elif self.folder is not None:
+            delete_snapshots(self.folder)
         self.log.rewind(self.step)
 
     def _check_settings(self, saved: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ FIRST = {  # the first stage that a field concerns
     "lora": "lora",
     "seed": "base",
 }
-SAVING = {"checkpoint_every", "evaluate_every"}  # never decide anything
+SAVING = {"checkpoint_every", "evaluate_every", "snapshot_steps"}  # never decide anything
 HELD_OUT = {"conversations.n_validation", "domain.n_validation", "preferences.n_validation"}
 EXAMINED = {  # figures that a setting changes where it changes no weights
     "conversations.n_validation": {"sft"},
@@ -114,6 +114,7 @@ OTHER = {  # other values where half or one more is not allowed
     "embedding_learning_rate": (0.01,),
     "micro_batch_rows": (2,),
     "validate_every": (7,),
+    "snapshot_steps": ((0, 3),),
     "value_clip_eps": (0.3,),
     "kl_target": (3.0,),
     "max_step_kl": (0.3,),

@@ -32,6 +32,7 @@ def test_defaults_are_valid_and_frozen():
         ({"warmup_share": 1.5}, "warmup_share is 1.5; use a number from 0 to 1"),
         ({"beta2": 1.0}, "beta2 is 1.0; use a number of at least 0 and below 1"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
+        ({"snapshot_steps": (0, -1)}, "a step of snapshot_steps is -1; use a whole number of at least 0"),
         ({"optimizer": "sgd"}, "optimizer is 'sgd'; choose one of muon, adamw"),
         ({"schedule": "step"}, "schedule is 'step'; choose one of linear, cosine, constant"),
     ],
@@ -41,7 +42,10 @@ def test_bad_values_are_refused(settings, message):
         FitConfig(**({"steps": 10} | settings))
 
 
-@pytest.mark.parametrize("settings", [{"steps": 1.5}, {"steps": True}, {"seed": None}, {"momentum": "high"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"steps": 1.5}, {"steps": True}, {"seed": None}, {"momentum": "high"}, {"snapshot_steps": 50}],
+)
 def test_wrong_types_are_refused(settings):
     with pytest.raises(TypeError, match=f"{next(iter(settings))} is .*; use a"):
         FitConfig(**({"steps": 10} | settings))
