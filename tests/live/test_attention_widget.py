@@ -111,7 +111,7 @@ def test_a_text_that_is_too_long_is_refused(node: Any, folder: Path) -> None:
 
 
 def tiles(visitor: Visitor) -> list[str]:
-    found: list[str] = visitor.js("[...document.querySelectorAll('.tokens small')].map(e => e.textContent)")
+    found: list[str] = visitor.js("[...document.querySelectorAll('.tiles small')].map(e => e.textContent)")
     return found
 
 
@@ -142,18 +142,18 @@ def test_a_token_looks_back(visitor: Visitor, model: GPT, tokenizer: Tokenizer, 
     ids = ids_of(tokenizer, TEXT)
     weights = expected(model, ids, [])[0][1, 3]
     assert tiles(visitor) == shares(weights[-1])
-    visitor.js("document.querySelector('.tokens [aria-checked=true]').focus()")
+    visitor.js("document.querySelector('.tiles [aria-checked=true]').focus()")
     visitor.key("ArrowLeft", 37)
     visitor.key("ArrowLeft", 37)
     assert tiles(visitor) == [*shares(weights[-3][:-2]), "", ""]
     visitor.js(
-        "document.querySelector('.tokens').children[2].dispatchEvent("
+        "document.querySelector('.tiles').children[2].dispatchEvent("
         "new PointerEvent('pointerenter', { pointerType: 'mouse' }))"
     )
     assert tiles(visitor) == [*shares(weights[2][:3]), *[""] * (len(ids) - 3)]
-    visitor.js("document.querySelector('.tokens').dispatchEvent(new PointerEvent('pointerleave'))")
+    visitor.js("document.querySelector('.tiles').dispatchEvent(new PointerEvent('pointerleave'))")
     assert tiles(visitor) == [*shares(weights[-3][:-2]), "", ""]
-    visitor.js("document.querySelector('.tokens').children[4].click()")
+    visitor.js("document.querySelector('.tiles').children[4].click()")
     assert tiles(visitor) == [*shares(weights[4][:5]), *[""] * (len(ids) - 5)]
     assert visitor.js("document.activeElement.ariaChecked") == "true"
     assert visitor.js("document.documentElement.scrollWidth") <= browser.VIEWS[view][0]
@@ -190,7 +190,7 @@ def test_another_text_is_typed(visitor: Visitor, tokenizer: Tokenizer) -> None:
     visitor.chromium.call("Input.insertText", text=MARKUP)
     ids = ids_of(tokenizer, MARKUP)
     visitor.wait(lambda: len(tiles(visitor)) == len(ids))
-    shown = visitor.js("[...document.querySelectorAll('.tokens span')].map(e => e.textContent)")
+    shown = visitor.js("[...document.querySelectorAll('.tiles span')].map(e => e.textContent)")
     assert "".join(shown[1:]).replace("·", " ") == MARKUP
     visitor.chromium.call("Input.insertText", text="1 " * 40)
     visitor.wait(lambda: "at most 60 fit" in visitor.status())
@@ -213,5 +213,5 @@ def test_there_are_no_barriers(visitor: Visitor, view: str) -> None:
     visitor.wait(lambda: tiles(visitor))
     visitor.js("document.querySelector('[type=checkbox]').click()")
     visitor.wait(lambda: None not in column(visitor, 2).values())
-    visitor.js("document.querySelector('.tokens').children[3].click()")
+    visitor.js("document.querySelector('.tiles').children[3].click()")
     assert visitor.barriers() == []

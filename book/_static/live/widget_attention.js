@@ -47,7 +47,7 @@ class AttentionWidget {
     this.all = make("button", { type: "button", onclick: () => this.turnAll() }, "All heads on");
     this.settings = make("div", { className: "settings" }, make("label", {}, "Layer ", this.layer),
       make("label", {}, "Head ", this.head), make("label", {}, this.on, " on"), this.all);
-    this.tokens = make("div", { className: "tokens", role: "radiogroup", "aria-label": "The token that looks" });
+    this.tokens = make("div", { className: "tiles", role: "radiogroup", "aria-label": "The token that looks" });
     this.tokens.addEventListener("keydown", (event) => this.key(event));
     this.tokens.addEventListener("pointerleave", () => this.show());
     this.next = make("table", {}, make("caption", {}, "The token that comes after the text"));
