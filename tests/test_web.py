@@ -336,17 +336,15 @@ def test_the_page_answers(server: Playground, runs: Path, tokenizer: Tokenizer) 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         chromium = browser.Browser(program, profile)
         visitor = Visitor(chromium, server.address)
-        for look, (width, _, _) in browser.VIEWS.items():
+        for look in browser.VIEWS:
             visitor.open("", look)
             visitor.wait(lambda: visitor.js("document.querySelectorAll('.minillm-live .status').length") == 3)
-            visitor.js("document.querySelector('[type=range]').focus()")
-            visitor.key("Home", 36)
-            visitor.js("document.querySelector('textarea').focus()")
-            chromium.call("Input.insertText", text="Where?")
-            visitor.key("Enter", 13)
+            visitor.focus("[type=range]")
+            visitor.key("Home")
+            visitor.type("Where?")
+            visitor.key("Enter")
             visitor.wait(lambda: " a second" in visitor.status())
             answer = visitor.js("document.querySelector('.assistant .text').textContent")
             assert answer == answer_text(ids, tokenizer)
-            assert visitor.js("document.documentElement.scrollWidth") <= width
             assert visitor.problems() == set()
         chromium.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import time
 from collections.abc import Callable
@@ -14,6 +13,18 @@ import pytest
 from browser import Browser
 from site_check import event_problem
 
+from minillm.figures import live
+
+KEYS = {
+    "Enter": 13,
+    "Escape": 27,
+    " ": 32,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
 PATIENCE = 60  # seconds, for a busy machine
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Test</title><link rel="icon" href="data:,">{body}
@@ -23,14 +34,9 @@ NAMELESS = """[...document.querySelectorAll('button, textarea, input, select, pr
     .map(element => element.outerHTML)"""
 
 
-def page(widget: str, root: str = "", body: str = "", **options: Any) -> str:
-    """A page with a widget, as a chapter's cell makes it."""
-    data = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in {"widget": widget, **options}.items()
-    }
-    attributes = "".join(f' data-{name}="{html.escape(value)}"' for name, value in data.items())
-    return PAGE.format(body=f'<div class="minillm-live"{attributes}>A still.</div>{body}', root=root)
+def page(widget: str, root: str = "", body: str = "", still: Any = "A still.", **options: Any) -> str:
+    """A page with a widget, as a chapter's cell makes it; the site is at `root`, and `body` stands below the widget."""
+    return PAGE.format(body=live(widget, still, **options)._repr_html_() + body, root=root)
 
 
 def publish(
@@ -83,21 +89,43 @@ class Visitor:
             assert time.monotonic() < deadline, f"did not happen within {PATIENCE} s: {self.status()}"
             time.sleep(0.02)
 
-    def key(self, key: str, code: int) -> None:
+    def key(self, key: str, times: int = 1) -> None:
         """Press a key and let it go."""
         text = {"Enter": {"text": "\r"}, " ": {"text": " "}}.get(key, {})
-        what = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        self.chromium.call("Input.dispatchKeyEvent", type="keyDown", **what, **text)
-        self.chromium.call("Input.dispatchKeyEvent", type="keyUp", **what)
+        what = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
+        for _ in range(times):
+            self.chromium.call("Input.dispatchKeyEvent", type="keyDown", **what, **text)
+            self.chromium.call("Input.dispatchKeyEvent", type="keyUp", **what)
+
+    def focus(self, selector: str) -> None:
+        """Put the focus on an element, which must take it."""
+        assert self.js(
+            f"(e => {{ e.focus(); return e === document.activeElement; }})(document.querySelector({selector!r}))"
+        )
+
+    def type(self, text: str, selector: str = "textarea") -> None:
+        """Write a text into a field in place of what stands there."""
+        self.focus(selector)
+        self.js("document.activeElement.select()")
+        self.chromium.call("Input.insertText", text=text)
+
+    def slide(self, selector: str, value: float) -> None:
+        """Move a slider."""
+        change = (
+            "for (const name of ['input', 'change']) input.dispatchEvent(new Event(name, { bubbles: true }))"
+        )
+        self.js(f"(input => {{ input.value = {value}; {change}; }})(document.querySelector({selector!r}))")
+
+    def texts(self, selector: str) -> list[str]:
+        """The texts of some elements."""
+        found: list[str] = self.js(
+            f"[...document.querySelectorAll({selector!r})].map(element => element.textContent)"
+        )
+        return found
 
     def status(self) -> str:
         """The widget's line about what happens."""
         return str(self.js("document.querySelector('.status')?.textContent"))
-
-    def nameless(self) -> list[str]:
-        """Controls that a screen reader could not name."""
-        found: list[str] = self.js(NAMELESS)
-        return found
 
     def barriers(self) -> list[str]:
         """What axe-core calls serious or critical in the widget, as it stands now."""
@@ -109,7 +137,21 @@ class Visitor:
         found: list[str] = self.js(SERIOUS)
         return found
 
+    def loaded(self) -> list[str]:
+        """The names of the files of models that the page itself, not its worker, has asked for, in order."""
+        return [url.rpartition("/")[2] for url in self.requests() if "/models/" in url]
+
+    def requests(self) -> list[str]:
+        """The addresses that the page itself has asked for, in order."""
+        return [
+            event["params"]["request"]["url"]
+            for event in self.chromium.events
+            if event["method"] == "Network.requestWillBeSent"
+        ]
+
     def problems(self) -> set[str]:
-        """What the browser complained about since the page was opened."""
-        found = (event_problem(event, self.origin) for event in self.chromium.events)
-        return {problem for problem in found if problem}
+        """What the browser complained about since the page was opened, and what is wrong with it as it stands now."""
+        found = {problem for event in self.chromium.events if (problem := event_problem(event, self.origin))}
+        if self.js("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            found.add("the page is wider than its window")
+        return found | {f"no screen reader can name {control}" for control in self.js(NAMELESS)}

@@ -13,6 +13,7 @@ const { draw, logProbs, samplingProbs, seededRandom, stream } = await module("sa
 const { attentionWeights, hiddenStates, withoutHeads } = await module("inspect");
 const { lookBack } = await module("attention");
 const { nearest } = await module("nearest");
+const { visible } = await module("pieces");
 const { Tokenizer } = await module("tokenizer");
 const { asTiktokenSees } = await module("unicode");
 const { answerPieces, promptOf, renderChat, stopIds } = await module("chat");
@@ -98,7 +99,12 @@ const commands = {
   draws: (probs, count) => Array.from({ length: count }, () => draw(Float64Array.from(probs), random)),
   randoms: (count) => Array.from({ length: count }, random),
   tokenizer: (path) => (tokenizer = Tokenizer.fromJSON(json(path))).vocabSize,
-  encode: (texts) => texts.map((text) => tokenizer.encode(text)),
+  encode: (texts, merges = tokenizer.nMerges) => {
+    const limited = tokenizer.withMerges(merges);
+    return texts.map((text) => limited.encode(text));
+  },
+  mergeParts: (index) => tokenizer.mergeParts(index).map((bytes) => [...bytes]),
+  visible: (bytes) => visible(Uint8Array.from(bytes)),
   decode: (lists) => lists.map((ids) => tokenizer.decode(ids)),
   rangesOf,
   renderChat: (messages, prompt) => renderChat(messages, tokenizer, prompt),

@@ -127,7 +127,7 @@ def look(visitor: Visitor, view: str = "light", name: str = "page.html") -> None
     """Open the page and press Enter in its field."""
     visitor.open(name, view)
     visitor.js("document.querySelector('input[type=text]').focus()")
-    visitor.key("Enter", 13)
+    visitor.key("Enter")
 
 
 def shares(weights: torch.Tensor) -> list[str]:
@@ -143,8 +143,7 @@ def test_a_token_looks_back(visitor: Visitor, model: GPT, tokenizer: Tokenizer, 
     weights = expected(model, ids, [])[0][1, 3]
     assert tiles(visitor) == shares(weights[-1])
     visitor.js("document.querySelector('.tiles [aria-checked=true]').focus()")
-    visitor.key("ArrowLeft", 37)
-    visitor.key("ArrowLeft", 37)
+    visitor.key("ArrowLeft", 2)
     assert tiles(visitor) == [*shares(weights[-3][:-2]), "", ""]
     visitor.js(
         "document.querySelector('.tiles').children[2].dispatchEvent("
@@ -156,7 +155,6 @@ def test_a_token_looks_back(visitor: Visitor, model: GPT, tokenizer: Tokenizer, 
     visitor.js("document.querySelector('.tiles').children[4].click()")
     assert tiles(visitor) == [*shares(weights[4][:5]), *[""] * (len(ids) - 5)]
     assert visitor.js("document.activeElement.ariaChecked") == "true"
-    assert visitor.js("document.documentElement.scrollWidth") <= browser.VIEWS[view][0]
     assert visitor.problems() == set()
 
 
@@ -167,7 +165,7 @@ def test_a_head_is_switched_off_and_on(visitor: Visitor, model: GPT, tokenizer: 
     before = column(visitor, 1)
     assert set(column(visitor, 2).values()) == {None}
     visitor.js("document.querySelector('[type=checkbox]').focus()")
-    visitor.key(" ", 32)
+    visitor.key(" ")
     visitor.wait(lambda: None not in column(visitor, 2).values())
     probs = expected(model, ids, [(1, 3)])[1]
     now = column(visitor, 2)
@@ -204,7 +202,7 @@ def test_controls_have_names_and_the_still_stays_until_there_is_more(visitor: Vi
     look(visitor)
     visitor.wait(lambda: tiles(visitor))
     assert "A still." not in visitor.js("document.querySelector('.minillm-live').innerText")
-    assert visitor.nameless() == []
+    assert visitor.problems() == set()
 
 
 @pytest.mark.parametrize("view", browser.VIEWS)

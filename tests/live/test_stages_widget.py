@@ -76,31 +76,23 @@ def visitor(
 
 def ask(visitor: Visitor, text: str, done: str = "document.querySelector('.card button') !== null") -> None:
     """Ask all at temperature 0, by keyboard."""
-    visitor.js("document.querySelector('[type=range]').focus()")
-    visitor.key("Home", 36)
-    visitor.js("document.querySelector('textarea').focus()")
-    visitor.chromium.call("Input.insertText", text=text)
-    visitor.key("Enter", 13)
+    visitor.focus("[type=range]")
+    visitor.key("Home")
+    visitor.type(text)
+    visitor.key("Enter")
     visitor.wait(lambda: visitor.js(done))
 
 
 def vote(visitor: Visitor, stage: str) -> str:
     """Choose by keyboard; the verdict."""
     visitor.js(f"document.querySelector('[aria-label=\"This is the best: {stage}\"]').focus()")
-    visitor.key("Enter", 13)
+    visitor.key("Enter")
     visitor.wait(lambda: "so far" in verdict(visitor) or "no reward model" in verdict(visitor))
     return verdict(visitor)
 
 
 def verdict(visitor: Visitor) -> str:
     return str(visitor.js("document.querySelector('.verdict').textContent"))
-
-
-def texts(visitor: Visitor, selector: str) -> list[str]:
-    found: list[str] = visitor.js(
-        f"[...document.querySelectorAll('{selector}')].map(element => element.textContent)"
-    )
-    return found
 
 
 def expected(models: dict[str, Any], tokenizer: Tokenizer) -> dict[str, dict[str, Any]]:
@@ -138,16 +130,15 @@ def test_answers_a_vote_and_then_the_rewards(
     visitor.open("all.html", look)
     ask(visitor, QUESTION)
     wanted = expected(models, tokenizer)
-    assert texts(visitor, ".card .text") == [wanted[stage]["text"] for stage in THERE]
-    assert texts(visitor, ".asked") == [QUESTION]
+    assert visitor.texts(".card .text") == [wanted[stage]["text"] for stage in THERE]
+    assert visitor.texts(".asked") == [QUESTION]
     assert visitor.js("document.querySelector('.asked b, .text b')") is None
-    assert texts(visitor, ".card .note") == [""] * 3, "no reward before the vote"
-    assert [("cut off" in text) for text in texts(visitor, ".card .who")] == [
+    assert visitor.texts(".card .note") == [""] * 3, "no reward before the vote"
+    assert [("cut off" in text) for text in visitor.texts(".card .who")] == [
         wanted[stage]["cut"] for stage in THERE
     ]
     told = visitor.status()
     assert "left out: grpo" in told and all(f"{name} 0." in told for name in (*THERE, "reward"))
-    assert visitor.nameless() == []
 
     said = vote(visitor, "ppo")
     best = max(THERE, key=lambda stage: wanted[stage]["reward"])
@@ -159,15 +150,14 @@ def test_answers_a_vote_and_then_the_rewards(
     assert visitor.js("document.activeElement.className") == "verdict"
     for place, stage in enumerate(THERE):
         card = f".card:nth-child({place + 1})"
-        reward, ratio = texts(visitor, f"{card} .note div")[:2]
+        reward, ratio = visitor.texts(f"{card} .note div")[:2]
         assert number(reward) == pytest.approx(wanted[stage]["reward"], abs=0.006)
         assert ratio.startswith("Log-probability ratio to SFT of this one answer: ")
         assert number(ratio) == pytest.approx(sum(wanted[stage]["ratios"]), abs=0.006)
         signs = [value < 0 for value in wanted[stage]["ratios"]]
-        assert len(texts(visitor, f"{card} .text span")) == len(signs)
+        assert len(visitor.texts(f"{card} .text span")) == len(signs)
         if stage != "sft":
-            assert len(texts(visitor, f"{card} .text .less")) == sum(signs)
-    assert visitor.js("document.documentElement.scrollWidth") <= browser.VIEWS[look][0]
+            assert len(visitor.texts(f"{card} .text .less")) == sum(signs)
     assert visitor.problems() == set()
 
 
@@ -188,7 +178,7 @@ def test_equal_answers_leave_no_choice(visitor: Visitor) -> None:
     visitor.open("twins.html")
     ask(visitor, QUESTION, "document.querySelector('.verdict').textContent.includes('the same')")
     assert "left out: reward" in visitor.status()
-    numbers = texts(visitor, ".card .note div")
+    numbers = visitor.texts(".card .note div")
     assert numbers == ["Log-probability ratio to SFT of this one answer: +0.00 nats"] * 2
     assert visitor.js("document.querySelector('.card button')") is None
     assert visitor.problems() == set()
@@ -200,9 +190,9 @@ def test_escape_stops(visitor: Visitor) -> None:
         const key = new KeyboardEvent('keydown', { key: 'Escape', bubbles: true });
         document.querySelector('textarea').dispatchEvent(key); })()""")
     visitor.wait(lambda: visitor.status() == "Stopped.")
-    assert texts(visitor, ".card") == []
+    assert visitor.texts(".card") == []
     ask(visitor, QUESTION)  # and it goes on
-    assert len(texts(visitor, ".card")) == 3
+    assert len(visitor.texts(".card")) == 3
 
 
 def test_what_is_missing_is_said(visitor: Visitor) -> None:

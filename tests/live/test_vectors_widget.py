@@ -113,9 +113,8 @@ def wanted(model: GPT, tokenizer: Tokenizer, word: str, layer: int = 0) -> dict[
 
 
 def type_word(visitor: Visitor, word: str) -> None:
-    visitor.js("document.querySelector('input[type=text]').select()")
-    visitor.chromium.call("Input.insertText", text=word)
-    visitor.key("Enter", 13)
+    visitor.type(word, "input[type=text]")
+    visitor.key("Enter")
 
 
 @pytest.mark.parametrize("view", browser.VIEWS)
@@ -124,12 +123,12 @@ def test_neighbours_by_keyboard(visitor: Visitor, model: GPT, tokenizer: Tokeniz
     visitor.open("page.html", view)
     assert "A still." in visitor.js("document.querySelector('.minillm-live').innerText")
     visitor.js("document.querySelector('input[type=text]').focus()")
-    visitor.key("Enter", 13)
+    visitor.key("Enter")
     visitor.wait(lambda: rows(visitor) == wanted(model, tokenizer, "hat"))
     assert "A still." not in visitor.js("document.querySelector('.minillm-live').innerText")
     nearest = next(iter(rows(visitor)))
     visitor.js("document.querySelector('tbody button').focus()")
-    visitor.key("Enter", 13)
+    visitor.key("Enter")
     visitor.wait(lambda: f"“{nearest}” is nearest to" in visitor.status())
     assert visitor.js("document.activeElement === document.querySelector('input[type=text]')")
     type_word(visitor, "there")
@@ -137,8 +136,6 @@ def test_neighbours_by_keyboard(visitor: Visitor, model: GPT, tokenizer: Tokeniz
     visitor.js("(select => { select.value = '2'; select.onchange(); })(document.querySelector('select'))")
     visitor.wait(lambda: rows(visitor) == wanted(model, tokenizer, "there", 2))
     assert visitor.js("document.querySelector('select').selectedOptions[0].textContent") == "after layer 1"
-    assert visitor.nameless() == []
-    assert visitor.js("document.documentElement.scrollWidth") <= browser.VIEWS[view][0]
     assert visitor.problems() == set()
 
 

@@ -65,11 +65,3 @@ export class Asking extends Loading {
     this.send.disabled = false;
   }
 }
-
-/** A slider with its name and its value. */
-export function slider(name, properties, onInput = () => {}) {
-  const input = make("input", { type: "range", ...properties });
-  const told = make("output", {}, input.value);
-  input.oninput = () => onInput((told.value = input.value));
-  return { input, label: make("label", {}, `${name} `, input, told) };
-}

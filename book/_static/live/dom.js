@@ -15,6 +15,31 @@ export function make(name, properties = {}, ...children) {
   return element;
 }
 
+/** A list of tokens side by side, which can be scrolled by keyboard where it is long. */
+export function tokenList(name, items) {
+  return make("ol", { className: "tokens", role: "list", tabIndex: 0, "aria-label": name }, ...items);
+}
+
+/**
+ * A slider with its name and its value in words: `label` holds all, `tell` is for when other words are due.
+ * @param {() => void} [onInput] called when it has been moved
+ * @param {(value: string) => string} [words]
+ */
+export function slider(name, properties, onInput = () => {}, words = (value) => value) {
+  const input = make("input", { type: "range", ...properties });
+  const told = make("output");
+  const tell = () => {
+    told.value = words(input.value);
+    input.setAttribute("aria-valuetext", told.value);
+  };
+  input.oninput = () => {
+    tell();
+    onInput();
+  };
+  tell();
+  return { input, tell, label: make("label", { className: "slider" }, `${name} `, input, told) };
+}
+
 /** 3465088 -> "3.5 MB". */
 export function megabytes(bytes) {
   return `${(bytes / 1e6).toFixed(1)} MB`;

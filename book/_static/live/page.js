@@ -5,6 +5,7 @@ const WIDGETS = {
   chat: () => import("./widget_chat.js"),
   lora: () => import("./widget_lora.js"),
   stages: () => import("./widget_stages.js"),
+  tokens: () => import("./widget_tokens.js"),
   vectors: () => import("./widget_vectors.js"),
   yours: () => import("./widget_yours.js"),
 };

@@ -40,6 +40,22 @@ export class Tokenizer {
     return this.tokens.length;
   }
 
+  get nMerges() {
+    return this.mergeIds.size;
+  }
+
+  /** The same tokenizer with its first merges only, as it was when it had learned no more; 0: single bytes. */
+  withMerges(count) {
+    const mergeIds = new Map([...this.mergeIds].slice(0, count));
+    return Object.assign(Object.create(Tokenizer.prototype), this, { mergeIds });
+  }
+
+  /** The bytes of the two tokens that a merge joins, the first merge being 0. */
+  mergeParts(index) {
+    const pair = [...this.mergeIds.keys()][index];
+    return [Math.floor(pair / PAIR), pair % PAIR].map((id) => this.tokenBytes(id));
+  }
+
   /** The ids of a text, never one of a control token. */
   encode(text) {
     return this.chunks(text).flatMap((chunk) => this.encodeChunk(new TextEncoder().encode(chunk)));

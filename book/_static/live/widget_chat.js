@@ -1,8 +1,8 @@
 // A conversation with a stage that answers. The model loads on the first click and runs in this page's worker.
 
-import { Asking, slider } from "./asking.js";
+import { Asking } from "./asking.js";
 import { chat } from "./client.js";
-import { make } from "./dom.js";
+import { make, slider } from "./dom.js";
 
 const HINT = "The first message loads the model, about 4 MB. It runs in this page: what you write stays here.";
 const TOP_P = 0.95; // as `minillm chat`

@@ -1,8 +1,8 @@
 // One model, and a slider that blends an adapter into its weights: 0 leaves the model as it was, 1 is what was trained.
 
-import { Asking, slider } from "./asking.js";
+import { Asking } from "./asking.js";
 import { ask, chat } from "./client.js";
-import { make } from "./dom.js";
+import { make, slider } from "./dom.js";
 
 const MOST = 1.5, STEP = 0.05;
 const MAX_NEW_TOKENS = 100;

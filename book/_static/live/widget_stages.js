@@ -1,9 +1,9 @@
 // Several assistants answer one question side by side. The reader chooses the best answer; then it is shown what the
 // reward model says, and how far each answer is from what SFT would have written.
 
-import { Asking, slider } from "./asking.js";
+import { Asking } from "./asking.js";
 import { ask, chat, load } from "./client.js";
-import { make, megabytes } from "./dom.js";
+import { make, megabytes, slider } from "./dom.js";
 import { filesOf, readManifest, sizeOf } from "./models.js";
 
 const REFERENCE = "sft", JUDGE = "reward";

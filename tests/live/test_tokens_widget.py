@@ -1,0 +1,135 @@
+"""The tokens of the first chapter in a browser: pieces and ids are the package's, at every number of merges."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import browser
+import pytest
+from live_modules import LIVE
+from live_site import Visitor, page, publish
+
+from minillm import Tokenizer, World
+from minillm.figures import token_boxes
+from minillm.figures.text import visible
+
+TEXT = "The baker's hat,  12 hats.\nШляпа. 狗追猫 👩‍👩‍👧 <b>&amp;<|end|>"
+EXAMPLES = [["狗追猫", "GPT-4 makes 6 tokens of it."], ["<b>", ""]]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    village = [document.text for document in World().documents(40)]
+    return Tokenizer.train([*village, "狗追猫。猫追鼠！" * 20], 700)
+
+
+def first(tokenizer: Tokenizer, count: int) -> Tokenizer:
+    """One that has learned so many merges and no more."""
+    return Tokenizer(tokenizer.merges[:count])
+
+
+def test_first_merges_are_the_packages(node: Any, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    node.call("tokenizer", str(tokenizer.save(tmp_path)))
+    texts = [TEXT, "", *(document.text for document in World().documents(5))]
+    for count in (0, 1, 2, 7, 100, tokenizer.n_merges - 1, tokenizer.n_merges):
+        assert node.call("encode", texts, count) == first(tokenizer, count).encode_batch(texts), count
+    assert node.call("encode", texts) == tokenizer.encode_batch(texts), "it has kept all of its own"
+    for index in (0, 100, tokenizer.n_merges - 1):
+        assert list(map(bytes, node.call("mergeParts", index))) == list(tokenizer.merges[index])
+
+
+def test_bytes_are_shown_as_python_shows_them(node: Any) -> None:
+    pieces = [
+        b" the",
+        b"\n\n",
+        b"\xe7\x8c",
+        b"\xef\xbb\xbfa",
+        "猫".encode(),
+        b"\x00\x0f",
+        b"\xff",
+        b"a\xed\xa0\x80",
+    ]
+    assert [node.call("visible", list(piece)) for piece in pieces] == [visible(piece) for piece in pieces]
+
+
+@pytest.fixture(scope="module")
+def visitor(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Iterator[Visitor]:
+    program = browser.find_program()
+    if not program:
+        pytest.skip("Chromium is not installed")
+    site = tmp_path_factory.mktemp("site")
+    for root in ("", "bare"):  # the second without models
+        shutil.copytree(LIVE, site / root / "_static" / "live")
+    publish(site / "models", {"tokenizer": tokenizer.save})
+    still = token_boxes({"ours": [b"The", b" baker"]})
+    for name, root in (("tokens", ""), ("missing", "bare/")):
+        shown = page("tokens", root, still=still, text="The baker.", examples=EXAMPLES)
+        (site / f"{name}.html").write_text(shown, encoding="utf-8")
+    with browser.open_site(site, program) as (chromium, origin):
+        yield Visitor(chromium, origin)
+
+
+def shown(visitor: Visitor) -> list[tuple[str, int]]:
+    """The pieces and their ids."""
+    pieces = visitor.js(
+        "[...document.querySelectorAll('.tokens li')].map(li => [li.firstChild.data ?? '', li.lastChild.textContent])"
+    )
+    return [(piece, int(number)) for piece, number in pieces]
+
+
+def expected(tokenizer: Tokenizer, text: str) -> list[tuple[str, int]]:
+    ids = tokenizer.encode(text)
+    return [(visible(tokenizer.vocab[number]), number) for number in ids]
+
+
+@pytest.mark.parametrize("look", browser.VIEWS)
+def test_typing_and_sliding(visitor: Visitor, tokenizer: Tokenizer, look: str) -> None:
+    visitor.open("tokens.html", look)
+    assert visitor.loaded() == [] and "The·baker" in "".join(visitor.texts(".minillm-live"))
+    visitor.type(TEXT)
+    visitor.wait(lambda: shown(visitor))
+    assert shown(visitor) == expected(tokenizer, TEXT)
+    assert sorted(visitor.loaded()) == ["manifest.json", "tokenizer.json"]
+    assert visitor.js("document.querySelectorAll('.tokens b').length") == 0
+    counts = visitor.texts(".note")[0]
+    assert f"characters: {len(TEXT)} · bytes: {len(TEXT.encode())} ·" in counts
+    assert f"tokens: {len(tokenizer.encode(TEXT))} ·" in counts
+    visitor.focus("[type=range]")
+    visitor.key("ArrowLeft", 3)
+    left = tokenizer.n_merges - 3
+    visitor.wait(lambda: shown(visitor) == expected(first(tokenizer, left), TEXT))
+    assert visitor.texts("output")[0].startswith(f"{left} of {tokenizer.n_merges}; the last joins ")
+    visitor.key("Home")
+    visitor.wait(lambda: [number for _, number in shown(visitor)] == list(TEXT.encode()))
+    assert visitor.texts("output") == ["none: every token is one byte"]
+    assert visitor.problems() == set()
+
+
+def test_an_example_has_a_note_and_chinese_has_words(visitor: Visitor, tokenizer: Tokenizer) -> None:
+    visitor.open("tokens.html")
+    visitor.focus(".prompts button")
+    visitor.key("Enter")
+    visitor.wait(lambda: shown(visitor) == expected(tokenizer, "狗追猫"))
+    assert visitor.status() == EXAMPLES[0][1]
+    assert "characters: 3 · bytes: 9 · words: " in visitor.texts(".note")[0]
+    assert "words: 0" not in visitor.texts(".note")[0]
+    visitor.type("")
+    visitor.js("document.activeElement.value = ''; document.activeElement.oninput()")
+    visitor.wait(lambda: shown(visitor) == [])
+    assert visitor.status() == "" and "tokens: 0" in visitor.texts(".note")[0]
+    assert visitor.problems() == set()
+
+
+def test_the_button_begins_and_what_is_missing_is_said(visitor: Visitor, tokenizer: Tokenizer) -> None:
+    visitor.open("tokens.html")
+    visitor.focus("form button")
+    visitor.key("Enter")
+    visitor.wait(lambda: shown(visitor) == expected(tokenizer, "The baker."))
+    visitor.open("missing.html")
+    visitor.focus("form button")
+    visitor.key("Enter")
+    visitor.wait(lambda: "minillm publish" in visitor.status())
+    assert "The·baker" in "".join(visitor.texts(".minillm-live"))
