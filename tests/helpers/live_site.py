@@ -40,9 +40,12 @@ def page(widget: str, root: str = "", body: str = "", still: Any = "A still.", *
 
 
 def publish(
-    folder: Path, stages: dict[str, Callable[[Path], Any]], parents: dict[str, list[str]] | None = None
+    folder: Path,
+    stages: dict[str, Callable[[Path], Any]],
+    parents: dict[str, list[str]] | None = None,
+    **figures: Any,
 ) -> None:
-    """Write stages and their manifest, as `minillm publish` does; the key of a stage is its name."""
+    """Write stages and their manifest, as `minillm publish` does; a stage's key is its name, all have the same figures."""
     entries = []
     for stage, write in stages.items():
         write(folder / stage)
@@ -56,7 +59,7 @@ def publish(
             for path in paths
         ]
         before = {parent: parent for parent in (parents or {}).get(stage, [])}
-        entries.append({"stage": stage, "key": stage, "parents": before, "figures": {}, "files": files})
+        entries.append({"stage": stage, "key": stage, "parents": before, "figures": figures, "files": files})
     manifest = {"format": 1, "preset": "test", "stages": entries}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 

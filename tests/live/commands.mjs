@@ -12,6 +12,7 @@ const { readTensors } = await module("safetensors");
 const { draw, logProbs, samplingProbs, seededRandom, stream } = await module("sampling");
 const { attentionWeights, hiddenStates, withoutHeads } = await module("inspect");
 const { lookBack } = await module("attention");
+const { read } = await module("next");
 const { nearest } = await module("nearest");
 const { visible } = await module("pieces");
 const { Tokenizer } = await module("tokenizer");
@@ -106,6 +107,10 @@ const commands = {
   mergeParts: (index) => tokenizer.mergeParts(index).map((bytes) => [...bytes]),
   visible: (bytes) => visible(Uint8Array.from(bytes)),
   decode: (lists) => lists.map((ids) => tokenizer.decode(ids)),
+  read: (text, taken) => {
+    const found = read({ model, tokenizer }, { text, taken });
+    return { ...found, logits: Array.from(found.logits) };
+  },
   rangesOf,
   renderChat: (messages, prompt) => renderChat(messages, tokenizer, prompt),
   promptOf: (messages, length) => promptOf(messages, tokenizer, length),

@@ -8,10 +8,11 @@ const jobs = new Map(); // number -> what to do with its messages
  * Load a stage's model.
  * @param {string} stage
  * @param {(loaded: number, total: number) => void} [onProgress] bytes
- * @returns {Promise<{ contextLength: number }>}
+ * @param {number} [step] of its training, whose weights were kept; left out: the end
+ * @returns {Promise<{ contextLength: number, snapshots: number[], lastStep?: number }>} with the steps that were kept
  */
-export function load(stage, onProgress = () => {}) {
-  return ask({ do: "load", stage }, { onProgress });
+export function load(stage, onProgress = () => {}, step) {
+  return ask({ do: "load", stage, step }, { onProgress });
 }
 
 /**

@@ -3,7 +3,8 @@
 /** Where the site keeps them: models/ beside its pages. */
 export const MODELS = new URL("../../models/", import.meta.url).href;
 
-const MODEL = ["config.json", "tokenizer.json", "model.safetensors"];
+const WEIGHTS = "model.safetensors";
+const SNAPSHOT = /\/snapshots\/step-(\d+)\.safetensors$/; // the weights of a step of the training, in half precision
 
 /**
  * The content of manifest.json.
@@ -17,8 +18,14 @@ export async function readManifest(folder = MODELS) {
   return manifest;
 }
 
+/** The names of a model's files, with the weights of the end of the training or of one of its steps. */
+export function modelFiles(step) {
+  const weights = step === undefined ? WEIGHTS : `snapshots/step-${String(step).padStart(6, "0")}.safetensors`;
+  return ["config.json", "tokenizer.json", weights];
+}
+
 /** What the page needs of a stage: the paths, sizes and checksums of some files. */
-export function filesOf(manifest, stage, names = MODEL) {
+export function filesOf(manifest, stage, names = modelFiles()) {
   const entry = manifest.stages.find((candidate) => candidate.stage === stage);
   if (!entry) throw new Error(`The models beside this site have no stage "${stage}".`);
   return names.map((name) => {
@@ -27,6 +34,13 @@ export function filesOf(manifest, stage, names = MODEL) {
     if (!all.length) throw new Error(`The stage "${stage}" has no ${name}.`);
     return all[0];
   });
+}
+
+/** Of a stage's training: the steps whose weights were kept, in order, and the number of all steps where it is known. */
+export function trainingOf(manifest, stage) {
+  const { files, figures } = manifest.stages.find((candidate) => candidate.stage === stage);
+  const snapshots = files.map(({ path }) => path.match(SNAPSHOT)?.[1]).filter(Boolean).map(Number);
+  return { snapshots: snapshots.sort((a, b) => a - b), lastStep: figures?.steps };
 }
 
 /** How many bytes these files have together. */

@@ -4,6 +4,7 @@ const WIDGETS = {
   attention: () => import("./widget_attention.js"),
   chat: () => import("./widget_chat.js"),
   lora: () => import("./widget_lora.js"),
+  next: () => import("./widget_next.js"),
   stages: () => import("./widget_stages.js"),
   tokens: () => import("./widget_tokens.js"),
   vectors: () => import("./widget_vectors.js"),

@@ -101,7 +101,8 @@ export function logProbs(model, ids, begin = 1) {
   });
 }
 
-function logSumExp(logits) {
+/** log(sum(exp(x))): what is subtracted from a logit to make it a log-probability. */
+export function logSumExp(logits) {
   const largest = logits[argmax(logits)];
   return largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
 }

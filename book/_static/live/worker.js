@@ -1,5 +1,5 @@
 // The thread in which models are loaded and run, so that the page never stalls. Messages in, each with the number of its
-// job: { job, do: "load", stage }, { job, do: "chat", stage, messages, sampling }, { job, do: "stop" } for a running one,
+// job: { job, do: "load", stage, step }, { job, do: "chat", stage, messages, sampling }, { job, do: "stop" } for a running one,
 // and { job, do, stage, ... } for the actions of other modules.
 // Messages out: { job, progress: [loaded, total] }, { job, piece }, and at the end { job, result } or { job, error: { name, message } }.
 
@@ -8,21 +8,21 @@ import { assistantOf } from "./assistant.js";
 import { lookBack } from "./attention.js";
 import { answerPieces, promptOf, stopIds } from "./chat.js";
 import { measure } from "./measure.js";
-import { fetchFiles, filesOf, readManifest } from "./models.js";
+import { fetchFiles, filesOf, modelFiles, readManifest, trainingOf } from "./models.js";
 import { nearest } from "./nearest.js";
+import { read } from "./next.js";
 import { adopt } from "./own.js";
 import { seededRandom, stream } from "./sampling.js";
 
 const BREATH = 15; // milliseconds of work before the thread looks whether it shall stop
 
-const stages = new Map(); // name -> promise of an assistant (assistant.js)
+const stages = new Map(); // name, or name@step -> promise of an assistant (assistant.js)
 const stopped = new Set(); // jobs
-const actions = { load, chat, lookBack: on(lookBack), nearest: on(nearest) };
-const progressOf = (job) => (...progress) => postMessage({ job, progress });
-actions.measure = (_, request) => measure(stages, request);
-actions.adapt = (job, request) => adapt(stages, request, progressOf(job));
-actions.blend = (_, request) => blend(stages, request);
-actions.adopt = (_, request) => adopt(stages, request);
+const actions = {
+  load, chat,
+  lookBack: on(lookBack), nearest: on(nearest), read: on(read),
+  measure: among(measure), adapt: among(adapt), blend: among(blend), adopt: among(adopt),
+};
 
 addEventListener("message", async ({ data: { job, do: name, ...request } }) => {
   if (name === "stop") return stopped.add(job);
@@ -34,22 +34,38 @@ addEventListener("message", async ({ data: { job, do: name, ...request } }) => {
   stopped.delete(job);
 });
 
-/** An action from a module of its own: it gets the loaded stage, the request, and what it awaits to let messages in. */
+/** An action of another module: it gets the loaded stage, the request, and what it awaits to let messages in. */
 function on(action) {
-  return async (job, { stage, ...request }) => action(await stages.get(stage), request, breath);
+  return async (job, { stage, step, ...request }) => action(await stages.get(nameOf(stage, step)), request, breath);
 }
 
-async function load(job, { stage }) {
-  if (!stages.has(stage)) {
-    stages.set(stage, fetched(stage, progressOf(job)));
-    stages.get(stage).catch(() => stages.delete(stage)); // so that it can be tried again
+/** One that needs several stages, or makes one: it gets all that are loaded, the request, and what to tell of loading. */
+function among(action) {
+  return (job, request) => action(stages, request, progressOf(job));
+}
+
+function progressOf(job) {
+  return (...progress) => postMessage({ job, progress });
+}
+
+function nameOf(stage, step) {
+  return step === undefined ? stage : `${stage}@${step}`;
+}
+
+async function load(job, { stage, step }) {
+  const name = nameOf(stage, step);
+  if (!stages.has(name)) {
+    stages.set(name, fetched(stage, step, progressOf(job)));
+    stages.get(name).catch(() => stages.delete(name)); // so that it can be tried again
   }
-  const { model } = await stages.get(stage);
-  return { contextLength: model.shape.contextLength };
+  const { model, training } = await stages.get(name);
+  return { contextLength: model.shape.contextLength, ...training };
 }
 
-async function fetched(stage, onProgress) {
-  return assistantOf(...(await fetchFiles(filesOf(await readManifest(), stage), onProgress)));
+async function fetched(stage, step, onProgress) {
+  const manifest = await readManifest();
+  const files = await fetchFiles(filesOf(manifest, stage, modelFiles(step)), onProgress);
+  return { ...assistantOf(...files), training: trainingOf(manifest, stage) };
 }
 
 /** One answer of a stage after the other, because they share its cache. */
