@@ -134,7 +134,7 @@ PRESETS: dict[str, Preset] = {
                     validate_every=200,
                     patience=6,
                     checkpoint_every=400,
-                    snapshot_steps=(0, 50, 200, 600),  # for chapter 03 and the page: a model growing up
+                    snapshot_steps=(0, 50, 300, 400, 600),  # for chapter 03 and the page: a model growing up
                 ),
                 rows=17,
                 lesson_steps=250,
