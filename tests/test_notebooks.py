@@ -179,7 +179,7 @@ def test_equal_cells_get_different_ids() -> None:
         ("from tokenizers import Tokenizer as World", "defines 'World'"),
         ("for fit in [1]:\n    pass", "defines 'fit'"),
         ("path = '/home/me/x'", "path of one machine"),
-        ("# @title Solution 2\nx = 1", "half a solution"),
+        ("# @title Solution 2\nx = 1", "half folded"),
         ("show(1);", "ends in a semicolon"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A small Sphinx extension: API pages, MathJax of our own, links to glossary terms, figures not renumbered, policies."""
+"""A small Sphinx extension: API pages, MathJax of our own, links to glossary terms, own figure numbers, policies."""
 
 from __future__ import annotations
 

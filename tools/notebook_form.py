@@ -138,12 +138,10 @@ def code_problems(cell: Any) -> Iterator[str]:
         yield f"has tags {sorted(unknown)}; allowed are {sorted(TAGS_ALLOWED)}"
     if "remove-output" in tags and not is_setup(cell):
         yield "has the tag remove-output, which only the set-up cell may have"
-    solution = cell.source.startswith("# @title")
-    if (
-        not is_setup(cell)
-        and len({solution, "hide-cell" in tags, cell.metadata.get("cellView") == "form"}) > 1
-    ):
-        yield "is half a solution: `# @title ...` first, the tag hide-cell and cellView form go together"
+    titled, form = cell.source.startswith("# @title"), cell.metadata.get("cellView") == "form"
+    folded = "hide-cell" in tags or "hide-input" in tags
+    if not is_setup(cell) and (titled != form or (form and not folded) or ("hide-cell" in tags and not form)):
+        yield "is half folded: `# @title ...` first and cellView form go together, with hide-cell or hide-input"
 
 
 def output_problems(cell: Any, stem: str, below: Any = None) -> Iterator[str]:
