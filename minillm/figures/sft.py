@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
+from minillm.evaluate import win_rate
 from minillm.figures.style import MARKERS, PALETTE, new_axes, styled
 
 __all__ = ["accuracy_bars", "trade_off"]
@@ -14,30 +15,57 @@ __all__ = ["accuracy_bars", "trade_off"]
 
 @styled
 def accuracy_bars(
-    models: Mapping[str, Mapping[str, float]], levels: Mapping[str, float] | None = None
+    models: Mapping[str, Mapping[str, float]],
+    levels: Mapping[str, float] | None = None,
+    counts: Mapping[str, Mapping[str, int]] | None = None,
+    what: str = "tasks done (%)",
 ) -> Axes:
     """Draw the share of tasks done as groups of horizontal bars, a group for each family, a bar for each model.
 
     Args:
-        models: for each name, the accuracy (0-1) by family; a family that a model lacks gets no bar.
+        models: for each name, the accuracy (0-1) by family; a family that a model lacks gets no bar. One model alone
+            needs no name.
         levels: shares to compare with, by name, as vertical lines.
+        counts: for each name, the number of tasks by family; each bar then has the whiskers of its 95 % interval.
+        what: the share, with its unit.
     """
     families = list(dict.fromkeys(family for accuracy in models.values() for family in accuracy))
-    axes = new_axes("tasks done (%)", "", height=1.2 + 0.17 * len(families) * (len(models) + 0.6))
+    axes = new_axes(what, "", height=1.2 + 0.17 * len(families) * (len(models) + 0.6))
     thickness = 0.84 / len(models)
     for index, (name, accuracy) in enumerate(models.items()):
-        rows = [row for row, family in enumerate(families) if family in accuracy]
+        drawn = [family for family in families if family in accuracy]
+        rows = [families.index(family) for family in drawn]
         middles = [row + (index + 0.5) * thickness - 0.42 for row in rows]
-        shares = [100 * accuracy[families[row]] for row in rows]
-        bars = axes.barh(middles, shares, 0.9 * thickness, color=PALETTE[index], label=name)
+        shares = [100 * accuracy[family] for family in drawn]
+        whiskers = None
+        if counts:
+            whiskers = np.array([_whisker(accuracy[family], counts[name][family]) for family in drawn]).T
+        bars = axes.barh(
+            middles,
+            shares,
+            0.9 * thickness,
+            color=PALETTE[index],
+            label=name,
+            xerr=whiskers,
+            ecolor="#222222",
+            error_kw={"linewidth": 0.8},
+        )
         axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=8)
     for name, share in (levels or {}).items():
         axes.axvline(100 * share, color=PALETTE[-1], linewidth=1, linestyle=":", marker="", label=name)
     axes.set_yticks(range(len(families)), families)
     axes.set(xlim=(0, 108), xticks=range(0, 101, 20), ylim=(len(families) - 0.4, -0.6))
     axes.grid(False, axis="y")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=len(models) + len(levels or {}))
+    if any(models) or levels:
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=len(models) + len(levels or {}))
     return axes
+
+
+def _whisker(share: float, n: int) -> tuple[float, float]:
+    """How far the 95 % interval of a share of n tasks goes below and above it (%): Wilson's, as in a win rate."""
+    done = round(share * n)
+    interval = win_rate([1.0] * done + [0.0] * (n - done), [0.5] * n)
+    return 100 * (interval.rate - interval.low), 100 * (interval.high - interval.rate)
 
 
 @styled
@@ -53,7 +81,7 @@ def trade_off(
         before: the loss on the pretraining corpus (nats/token) of the model that all runs start from.
         untrained: what that model is.
     """
-    axes = new_axes("loss on the pretraining corpus (nats per token)", "tasks done (%)")
+    axes = new_axes("loss on the pretraining corpus (nats per token, logarithmic)", "tasks done (%)")
     for index, (group, points) in enumerate(runs.items()):
         losses, shares = np.array(list(points.values())).T
         colour, marker = PALETTE[index], MARKERS[index]

@@ -47,3 +47,19 @@ def test_trade_off_names_its_points():
     low, high = axes.get_xlim()
     assert low < 0.6 and high > 3.0
     assert texts(axes.get_legend().get_texts()) == ["rates", "mixed", "the base model"]
+
+
+def test_whiskers_are_wilson_intervals():
+    """Eight of ten: 49.0 to 94.3 % by his formula, worked out by hand; none of ten: 0 to 27.8 %."""
+    asked = {"few": {"village": 10, "world": 10}}
+    axes = figures.accuracy_bars({"few": {"village": 0.8, "world": 0.0}}, counts=asked)
+    (bars,) = axes.containers[1:] if len(axes.containers) > 1 else axes.containers
+    segments = bars.errorbar.lines[2][0].get_segments()
+    ends = [sorted(point[0] for point in segment) for segment in segments]
+    assert ends[0] == pytest.approx([49.02, 94.33], abs=0.01)
+    assert ends[1] == pytest.approx([0, 27.75], abs=0.01)
+
+
+def test_one_model_needs_no_name():
+    axes = figures.accuracy_bars({"": {"one": 0.5}}, what="facts right (%)")
+    assert axes.get_legend() is None and axes.get_xlabel() == "facts right (%)"
