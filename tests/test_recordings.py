@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import record
 import record_grpo
+import record_sft
 import record_tokenizers
 import recorder
 import tiktoken
@@ -23,7 +24,8 @@ from tiktoken_ext import openai_public
 
 from minillm import recordings
 from minillm.course import Course
-from minillm.data.tasks import Tasks
+from minillm.data.tasks import Tasks, held_out_tasks
+from minillm.data.village import NUMBERS
 from minillm.model.config import GPTConfig
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
@@ -49,7 +51,7 @@ CURVES = {
 def test_a_recording_that_is_not_there_is_told():
     with pytest.raises(
         ValueError,
-        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, small_runs, tokenizers",
+        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, sft, small_runs, tokenizers",
     ):
         recording("pp")
 
@@ -256,3 +258,28 @@ def test_our_file_in_another_library_makes_control_tokens_unless_told_not_to(tmp
     assert (tokenizer.end_of_text_id in theirs.encode(typed).ids) == made[
         "tokenizers, `encode_special_tokens = True`"
     ]
+
+
+SFT_RUNS = recording("sft")["runs"]
+
+
+def test_the_recorded_sums_and_assistants_are_all_that_the_tool_makes():
+    assert list(SFT_RUNS) == record_sft.ORDER
+
+
+@pytest.mark.parametrize("name", [name for name in SFT_RUNS if "steps" in name])
+def test_recorded_sums_are_of_the_tools_settings_and_no_sum_is_read_twice(name):
+    run = SFT_RUNS[name]
+    config, sums = record_sft.settings(*record_sft.RUNS[name.rpartition(",")[0]])
+    assert run["changes"]["sft"] == json.loads(json.dumps(asdict(config)))
+    assert run["changes"]["sums"] == json.loads(json.dumps(asdict(sums)))
+    assert run["epochs"] < 1
+    assert all(0 <= run["right"][kind] <= n for kind, n in run["asked"].items())
+    assert sum(run["asked"].values()) == record_sft.N_SUMS
+
+
+def test_the_steps_of_a_sum_are_counted_in_its_answer():
+    """By the numbers of the question: two for a sum of one step, three for one of two."""
+    words = re.compile(rf"\b({'|'.join(NUMBERS)})\b|\b\d+\b")
+    for task in held_out_tasks(60, ["arithmetic"]):
+        assert record_sft.n_steps(task) == len(words.findall(task.question.lower())) - 1, task.question
