@@ -45,7 +45,7 @@ def publish(
     parents: dict[str, list[str]] | None = None,
     **figures: Any,
 ) -> None:
-    """Write stages and their manifest, as `minillm publish` does; a stage's key is its name, all have the same figures."""
+    """Write stages and their manifest, as `minillm publish` does; a stage's key is its name."""
     entries = []
     for stage, write in stages.items():
         write(folder / stage)
