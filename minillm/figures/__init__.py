@@ -20,7 +20,7 @@ from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_
 from minillm.figures.reward import calibration_curve, pair_loss_curve, share_points
 from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
-from minillm.figures.text import say, show_source, show_table, table, token_boxes
+from minillm.figures.text import say, show_source, show_table, still_table, token_boxes
 from minillm.figures.tokens import compression_curve, language_bars, token_frequencies
 from minillm.figures.vectors import (
     attention_maps,
@@ -73,7 +73,7 @@ __all__ = [
     "show_table",
     "styled",
     "sweep_curve",
-    "table",
+    "still_table",
     "token_bars",
     "token_boxes",
     "token_frequencies",

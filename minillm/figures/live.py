@@ -52,8 +52,8 @@ def live(widget: str, still: Any, *, alt: str = "", **options: Any) -> LiveWidge
     Args:
         widget: one of `WIDGETS`.
         still: what is true without JavaScript, one part or a list of them: a text, which becomes a paragraph; whatever
-            Jupyter shows as HTML (`table`, `token_boxes`, ...); or the axes of a plot, which becomes a picture and is
-            closed.
+            Jupyter shows as HTML (`still_table`, `token_boxes`, ...); or the axes of a plot, which becomes a picture
+            and is closed.
         alt: what the plot shows, in words.
         options: what the widget has to know, such as `stage="base"`: texts as they are, everything else as JSON;
             what is None is left out.

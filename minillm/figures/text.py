@@ -14,7 +14,7 @@ __all__ = [
     "say",
     "show_source",
     "show_table",
-    "table",
+    "still_table",
     "token_boxes",
     "visible",
 ]
@@ -50,7 +50,7 @@ def say(text: str) -> None:
 
 
 class Table:
-    """A table; HTML in a notebook, Markdown elsewhere. See `table`."""
+    """A table; HTML in a notebook, Markdown elsewhere. See `still_table`."""
 
     def __init__(self, header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
         self.header = list(map(str, header))
@@ -74,7 +74,7 @@ class Table:
         return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
-def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> Table:
+def still_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> Table:
     """A table that can stand inside something else, such as the still of `live`.
 
     Args:

@@ -63,7 +63,7 @@ def test_options_reach_the_page_as_they_were_given() -> None:
 
 
 def test_a_still_of_several_parts() -> None:
-    cells = figures.table(["token", "p"], [[HOSTILE, 0.5], ["猫", 0.25]])
+    cells = figures.still_table(["token", "p"], [[HOSTILE, 0.5], ["猫", 0.25]])
     boxes = figures.token_boxes({"ours": [b"The", b" cat"]})
     widget = figures.live("tokens", [HOSTILE, cells, boxes])
     found = page(widget)
@@ -116,11 +116,11 @@ def test_what_no_page_can_hold_is_refused_in_one_line() -> None:
 
 def test_a_table_is_also_markdown() -> None:
     assert (
-        repr(figures.table(["a|b", "n"], [["two\nlines", 3]]))
+        repr(figures.still_table(["a|b", "n"], [["two\nlines", 3]]))
         == "| a\\|b | n |\n| --- | --- |\n| two lines | 3 |"
     )
     with pytest.raises(ValueError, match="row 1 has 1 cells, the header 2"):
-        figures.table(["a", "b"], [["one"]])
+        figures.still_table(["a", "b"], [["one"]])
 
 
 def test_the_page_knows_no_widget_that_python_does_not_and_has_a_file_for_each() -> None:
