@@ -14,6 +14,7 @@ import pytest
 import record
 import record_grpo
 import record_sft
+import record_specialists
 import record_tokenizers
 import recorder
 import tiktoken
@@ -51,7 +52,7 @@ CURVES = {
 def test_a_recording_that_is_not_there_is_told():
     with pytest.raises(
         ValueError,
-        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, sft, small_runs, tokenizers",
+        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, sft, small_runs, specialists, tokenizers",
     ):
         recording("pp")
 
@@ -68,9 +69,11 @@ def test_the_flag_gives_the_settings_of_the_run(name):
     seed = re.search(r"--seed (\d+)", run["flag"])
     assert (int(seed[1]) if seed else 0) == run["seed"]
     told = overrides(re.findall(r"--set (\S+)", run["flag"]))
-    settings = Course("cpu", **told).preset.ppo
-    assert settings == replace(Course("cpu").preset.ppo, **run["changes"])
-    assert run["figures"]["iterations"] == settings.iterations, "make recordings: they are of an older preset"
+    settings = Course("cpu", **told).preset
+    assert settings == with_changes(run["changes"])
+    assert run["figures"]["iterations"] == settings.ppo.iterations, (
+        "make recordings: they are of an older preset"
+    )
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -90,7 +93,15 @@ def test_the_tool_tells_how_each_of_its_runs_is_made(name):
     flag = record.flag(name, seed, changes)
     assert ("--seed" in flag) == bool(seed) and ("in tools/record.py" in flag) == (name in record.MISTAKES)
     told = overrides(re.findall(r"--set (\S+)", flag))
-    assert Course("cpu", **told).preset.ppo == replace(Course("cpu").preset.ppo, **changes)
+    assert Course("cpu", **told).preset == with_changes(changes)
+
+
+def with_changes(changes):
+    """Today's preset with some settings of some stages changed."""
+    preset = Course("cpu").preset
+    return replace(
+        preset, **{stage: replace(getattr(preset, stage), **changed) for stage, changed in changes.items()}
+    )
 
 
 def test_the_tool_records_the_best_of_n_beside_the_runs():
@@ -283,3 +294,22 @@ def test_the_steps_of_a_sum_are_counted_in_its_answer():
     words = re.compile(rf"\b({'|'.join(NUMBERS)})\b|\b\d+\b")
     for task in held_out_tasks(60, ["arithmetic"]):
         assert record_sft.n_steps(task) == len(words.findall(task.question.lower())) - 1, task.question
+
+
+def test_the_recorded_specialists_are_those_that_the_tool_makes():
+    """With all that is told of each, and the intruders at every scale."""
+    stored = recording("specialists")["runs"]
+    names = dict(record_specialists.plans(Course("cpu")))
+    assert list(stored) == [f"{name}, seed {seed}" for name in names for seed in SEEDS], "make recordings"
+    for name, run in stored.items():
+        if name.startswith("intruders"):
+            scales = {f"{scale:g}" for scale in record_specialists.SCALES}
+            examined = [run[method]["scales"] for method in ("rank 8", "full")]
+            assert all(curve.keys() == scales for curve in examined)
+            tests = [one["test"] for curve in examined for one in curve.values()]
+        elif name.startswith("first steps"):
+            assert all(0 < abs(step["cosine"]) <= 1 for rank, step in run.items() if rank.isdecimal())
+            continue
+        else:
+            tests = [run["choice"], run["test"]]
+        assert all(0 <= test[share] <= 1 for test in tests for share in ("skill", "task_accuracy"))

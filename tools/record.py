@@ -1,4 +1,5 @@
-"""Make the recordings that chapter 07 shows: PPO with three seeds, without leash, without clip, and broken; best of n.
+"""Make the recordings that chapter 07 shows: PPO with three seeds, without leash, without clip, and broken; beside it
+GRPO, whose reward is a program, and the best of n.
 
 python tools/record.py [FOLDER OF RUNS]
 
@@ -68,32 +69,41 @@ class EndTokenIgnored(PPORun):
 
 
 SEEDS = (0, 1, 2)
-BROKEN: dict[str, dict[str, Any]] = {
-    "learning rate x 10": {"learning_rate": 10 * PPO.learning_rate},
-    "padding unmasked": {},
-    "end token ignored": {"missing_end_penalty": 0},
-}
+Changes = dict[str, dict[str, Any]]  # stage: what differs from the preset
 MISTAKES: dict[str, type[PPORun]] = {
     "padding unmasked": PaddingUnmasked,
     "end token ignored": EndTokenIgnored,
 }
 FEW_PROMPTS = {"prompts": 64, "epochs": 2}  # the same answers learned from twice: quicker, and rougher
 HARDER = FEW_PROMPTS | {"iterations": 40, "learning_rate": 5e-4}  # far enough to show what the leash is for
-MANY_EPOCHS = FEW_PROMPTS | {"iterations": 10, "epochs": 10, "learning_rate": 4e-4}  # the clip is at work
-EXPERIMENTS: dict[str, dict[str, Any]] = {  # recorded with every seed
+MANY_EPOCHS = FEW_PROMPTS | {"iterations": 10, "epochs": 10}  # the clip is at work
+TWICE = {"learning_rate": 2 * PPO.learning_rate}
+NO_CLIP = {"clip_eps": None}
+NO_LEASH, SHORT_LEASH, NO_SURPRISE = {"kl_coef": 0}, {"kl_coef": 0.2}, {"surprise": False}
+EXPERIMENTS: dict[str, Changes] = {  # recorded with every seed
     "": {},
-    "harder, ": HARDER,
-    "harder, no leash, ": HARDER | {"kl_coef": 0},
+    "harder, ": {"ppo": HARDER},
+    "harder, no leash, ": {"ppo": HARDER | NO_LEASH},
+    "harder, no surprise, ": {"ppo": HARDER, "reward": NO_SURPRISE},
+    "harder, no surprise, short leash, ": {"ppo": HARDER | SHORT_LEASH, "reward": NO_SURPRISE},
+    "harder, no surprise, no leash, ": {"ppo": HARDER | NO_LEASH, "reward": NO_SURPRISE},
 }
-RUNS: dict[str, tuple[int, dict[str, Any]]] = {
+RUNS: dict[str, tuple[int, Changes]] = {
     **{f"{name}seed {seed}": (seed, changes) for name, changes in EXPERIMENTS.items() for seed in SEEDS},
-    "many epochs": (0, MANY_EPOCHS),
-    "many epochs, no clip": (0, MANY_EPOCHS | {"clip_eps": None}),
-    **{f"kl_coef {value:g}": (0, {"kl_coef": value}) for value in (0.02, 0.2)},
-    **{name: (0, changes) for name, changes in BROKEN.items()},
+    "many epochs": (0, {"ppo": MANY_EPOCHS}),
+    "many epochs, no clip": (0, {"ppo": MANY_EPOCHS | NO_CLIP}),
+    "many epochs, twice the rate": (0, {"ppo": MANY_EPOCHS | TWICE}),
+    "many epochs, twice the rate, no clip": (0, {"ppo": MANY_EPOCHS | TWICE | NO_CLIP}),
+    **{f"kl_coef {value:g}": (0, {"ppo": {"kl_coef": value}}) for value in (0.02, 0.2)},
+    "learning rate x 10": (0, {"ppo": {"learning_rate": 10 * PPO.learning_rate}}),
+    "padding unmasked": (0, {}),
+    "end token ignored": (0, {"ppo": {"missing_end_penalty": 0}}),
 }
 COUNTS = (1, 2, 4, 8)  # answers of which the best is kept
-LEFT_OUT = ("tokens", "seconds", "updates", "kl_coef")  # of a line
+LEFT_OUT = {  # of a line
+    "tokens", "seconds", "seconds_sampling", "seconds_scoring", "seconds_learning", "updates", "kl_coef", "kl_k3",
+    "reward_std", "step_kl", "policy_loss", "policy_grad_norm", "critic_grad_norm", "held_out_parts", "shown",
+}  # fmt: skip
 
 
 def main() -> None:
@@ -103,10 +113,19 @@ def main() -> None:
     for name, (seed, changes) in RUNS.items():
         print(name, file=sys.stderr)
         stage = stage_of(name)
-        artifact = Course("cpu", root, seed=seed, **{stage: changes}).stage(stage)
+        changed = changes if stage == "ppo" else {stage: changes.get("ppo", {})}
+        artifact = Course("cpu", root, seed=seed, **changed).stage(stage)
         runs[name] = recorded(name, artifact, seed, changes)
     best = {f"seed {seed}": best_of(Course("cpu", root, seed=seed)) for seed in SEEDS}
-    write_recording("ppo", runs, best_of_n=best)
+    checked = {f"seed {seed}": of_checker(Course("cpu", root, seed=seed)) for seed in SEEDS}
+    write_recording("ppo", runs, best_of_n=best, checked=checked)
+
+
+def of_checker(course: Course) -> dict[str, Any]:
+    """What the full test finds of the policy that a program's verdict has trained, from the same assistant."""
+    figures = course.stage("grpo").figures
+    kept = "accuracy", "parts", "gold_score", "kl_per_response"
+    return {name: rounded(figures[name]) for name in kept}
 
 
 def best_of(course: Course) -> dict[str, dict[str, float]]:
@@ -128,11 +147,12 @@ def stage_of(name: str) -> str:
     return stage
 
 
-def recorded(name: str, artifact: Artifact, seed: int, changes: dict[str, Any]) -> dict[str, Any]:
+def recorded(name: str, artifact: Artifact, seed: int, changes: Changes) -> dict[str, Any]:
     """What is kept of a run."""
     metrics = [
         {key: value for key, value in line.items() if key not in LEFT_OUT} for line in artifact.metrics
     ]
+    metrics[-1]["shown"] = artifact.metrics[-1]["shown"]
     return {
         "flag": flag(name, seed, changes),
         "seed": seed,
@@ -143,9 +163,13 @@ def recorded(name: str, artifact: Artifact, seed: int, changes: dict[str, Any]) 
     }
 
 
-def flag(name: str, seed: int, changes: dict[str, Any]) -> str:
+def flag(name: str, seed: int, changes: Changes) -> str:
     """What makes a run again: the flags for `minillm run`, and the class of one with a mistake."""
-    settings = [f"--set ppo.{setting}={json_value(value)}" for setting, value in changes.items()]
+    settings = [
+        f"--set {stage}.{setting}={json_value(value)}"
+        for stage, changed in changes.items()
+        for setting, value in changed.items()
+    ]
     seeds = [f"--seed {seed}"] if seed else []
     mistake = [f"{MISTAKES[name].__name__} in tools/record.py"] if name in MISTAKES else []
     return " ".join(seeds + settings + mistake)

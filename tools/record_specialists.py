@@ -57,10 +57,11 @@ def job(course: Course, name: str) -> Conversations:
     if name != HABIT:
         return TaskConversations(600, 100, tuple(DOMAINS[name]))
     policy = course.stage("ppo")
-    prompts = ([t.prompt for t in Tasks("train").tasks(PROMPTS, HABIT_SEED)],
-               [t.prompt for t in Tasks("test").tasks(HELD_OUT, HABIT_SEED)])  # fmt: skip
-    train, validation = (answered(policy.model, policy.tokenizer, side) for side in prompts)
-    return GivenConversations(train, validation)
+    sides = []
+    for side, n in (("train", PROMPTS), ("test", HELD_OUT)):
+        tasks = fitting_tasks(Tasks(side).tasks(n, HABIT_SEED), policy.language_model, policy.tokenizer)
+        sides.append(answered(policy.model, policy.tokenizer, [task.prompt for task in tasks]))
+    return GivenConversations(*sides)
 
 
 def skill(course: Course, name: str, model: GPT, seed: int) -> dict[str, Any]:

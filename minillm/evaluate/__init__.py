@@ -19,7 +19,7 @@ from minillm.evaluate.base import (
 )
 from minillm.evaluate.best_of import best_of_n, expected_best, kl_bound
 from minillm.evaluate.compare import TextStatistics, WinRate, bleu, text_statistics, win_rate
-from minillm.evaluate.domains import best_rate, domain_comparison, domain_figures, forgetting_at_skill
+from minillm.evaluate.domains import best_rate, domain_comparison, domain_figures
 from minillm.evaluate.examination import examination_fingerprint, task_figures
 from minillm.evaluate.policies import (
     PolicyReport,
@@ -65,7 +65,6 @@ __all__ = [
     "expected_best",
     "few_shot_accuracy",
     "fitting_tasks",
-    "forgetting_at_skill",
     "guess_chance",
     "kl_bound",
     "knowledge",

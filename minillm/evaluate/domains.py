@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from typing import Any
 
 from minillm import checks
@@ -13,7 +12,7 @@ from minillm.evaluate.answers import answer_tasks, fitting_tasks
 from minillm.model.gpt import GPT
 from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["best_rate", "domain_comparison", "domain_figures", "forgetting_at_skill"]
+__all__ = ["best_rate", "domain_comparison", "domain_figures"]
 
 DOMAIN_TASKS = TASKS_PER_FAMILY // 2  # of each family of a domain, on which its specialists are tested
 
@@ -110,30 +109,6 @@ def best_rate(runs: Mapping[float, tuple[float, float]], share: float = 0.95) ->
             "no run has gained anything, so none is best; give runs of more steps or other rates"
         )
     return min((forgot, rate) for rate, (gain, forgot) in runs.items() if gain >= share * most)[1]
-
-
-def forgetting_at_skill(points: Iterable[tuple[float, float]], skill: float) -> float | None:
-    """How much a method forgets where it has a given skill, on straight lines between its runs.
-
-    Two methods are compared at one skill: of unequal ones, the one that learned more may have forgotten more for it.
-
-    Args:
-        points: (skill, forgetting) of a method's runs, untouched model included or not.
-        skill: at which it is asked.
-
-    Returns:
-        the least forgetting on the line through the runs in the order of their skill; None where the skill is outside
-        of all runs.
-
-    >>> forgetting_at_skill([(0.0, 0.0), (0.8, 0.1), (0.9, 0.3)], 0.85)
-    0.2
-    """
-    line = sorted(points)
-    found = [forgot for gained, forgot in line if gained == skill]
-    for (low, less), (high, more) in pairwise(line):
-        if low < skill < high:
-            found.append(less + (more - less) * (skill - low) / (high - low))
-    return round(min(found), 6) if found else None
 
 
 def _share(name: str, adapter: Mapping[str, Any], full: Mapping[str, Any]) -> float | None:

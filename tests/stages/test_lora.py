@@ -11,7 +11,7 @@ from minillm.data.conversations import TaskConversations
 from minillm.data.corpora import WorldCorpus
 from minillm.data.tasks import DOMAINS, held_out_tasks
 from minillm.data.world import TEST_SEED, World
-from minillm.evaluate import best_rate, domain_comparison, domain_figures, forgetting_at_skill
+from minillm.evaluate import best_rate, domain_comparison, domain_figures
 from minillm.model.adapters import load_adapter, save_adapter
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.lora import LoRAConfig, merge_lora
@@ -200,14 +200,3 @@ def test_the_best_rate_forgets_least_of_those_that_learn_enough():
 def test_where_no_rate_is_best(runs, share, told):
     with pytest.raises(ValueError, match=told):
         best_rate(runs, share)
-
-
-def test_forgetting_is_compared_at_one_skill():
-    points = [(0.9, 0.3), (0.0, 0.0), (0.5, 0.1)]
-    assert forgetting_at_skill(points, 0.5) == 0.1
-    assert forgetting_at_skill(points, 0.6) == pytest.approx(0.15)
-    assert forgetting_at_skill(points, 0.25) == pytest.approx(0.05)
-    assert forgetting_at_skill(points, 0.9) == 0.3 and forgetting_at_skill(points, 0.0) == 0.0
-    assert forgetting_at_skill(points, 0.95) is None and forgetting_at_skill(points, -0.1) is None
-    assert forgetting_at_skill([*points, (0.5, 0.05)], 0.5) == 0.05
-    assert forgetting_at_skill([], 0.5) is None
