@@ -188,14 +188,22 @@ def _published(artifact: Artifact) -> PublishedStage:
     return PublishedStage(artifact.stage, artifact.summary["key"], _parents(artifact), {}, tuple(files))
 
 
+def _size(*artifacts: Artifact) -> str:
+    """How much the page loads of them."""
+    paths = (one.folder / name for one in artifacts for name in _FILES)
+    return f"{sum(path.stat().st_size for path in paths if path.is_file()) / 1e6:.1f} MB"
+
+
 def _page(artifact: Artifact, models: Iterable[Artifact]) -> str:
     """The page: a conversation, and what the other stages allow."""
-    usual = [one.stage for one in models if one.writes and not STAGES[one.stage].specialist]
-    adapted = [one.stage for one in models if (one.folder / ADAPTER / ADAPTER_WEIGHTS).is_file()]
-    widgets = [_widget("chat", f"Talk with {artifact.stage}", stage=artifact.stage)]
-    if len(usual) > 1:
-        widgets.append(_widget("stages", "The stages side by side", stages=json.dumps(usual)))
-    widgets += [_widget("lora", f"The adapter of {stage}", stage=stage) for stage in adapted]
+    general = [one for one in models if one.stage in STAGES and not STAGES[one.stage].specialist]
+    names = json.dumps([one.stage for one in general if one.writes])
+    widgets = [_widget("chat", f"Talk with {artifact.stage}", stage=artifact.stage, size=_size(artifact))]
+    if len(general) > 1:
+        widgets.append(_widget("stages", "The stages side by side", stages=names, size=_size(*general)))
+    for one in models:
+        if (one.folder / ADAPTER / ADAPTER_WEIGHTS).is_file():
+            widgets.append(_widget("lora", f"The adapter of {one.stage}", stage=one.stage, size=_size(one)))
     return _PAGE.format(widgets="\n".join(widgets))
 
 

@@ -127,11 +127,13 @@ def test_a_folder_may_be_named_from_inside(runs: Path, monkeypatch: pytest.Monke
     assert len(related(Artifact(Path("sft-1")))) == len(PARENTS)
 
 
-def test_the_page_names_what_is_there(server: Playground) -> None:
+def test_the_page_names_what_is_there(server: Playground, runs: Path) -> None:
+    names = ("config.json", "tokenizer.json", "model.safetensors")
+    size = sum((runs / "test" / "sft-1" / name).stat().st_size for name in names) / 1e6
     status, content, headers = ask(server, "/")
     page = content.decode()
     assert status == 200 and headers["content-type"] == "text/html; charset=utf-8"
-    assert 'data-widget="chat" data-stage="sft"' in page
+    assert f'data-widget="chat" data-stage="sft" data-size="{size:.1f} MB"' in page
     assert 'data-stages="[&quot;base&quot;, &quot;sft&quot;, &quot;ppo&quot;]"' in page
     assert 'data-widget="lora" data-stage="lora"' in page
     assert ask(server, "/?a=1")[1] == content

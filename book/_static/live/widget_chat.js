@@ -4,18 +4,18 @@ import { Asking } from "./asking.js";
 import { chat } from "./client.js";
 import { make, slider } from "./dom.js";
 
-const HINT = "The first message loads the model, about 4 MB. It runs in this page: what you write stays here.";
+const hintOf = (size) => `The first message loads the model, about ${size}. It runs in this page: what you write stays here.`;
 const TOP_P = 0.95; // as `minillm chat`
 const TEMPERATURE = 0.3; // facts want the likeliest words
 
-/** @param {HTMLElement} element its data-stage names the model, data-prompts (JSON) some messages to begin with */
+/** @param {HTMLElement} element its data-stage names the model, -size says how large it is, -prompts (JSON) has messages */
 export function start(element) {
-  const { stage, prompts } = element.dataset;
-  element.replaceChildren(new ChatWidget(stage, prompts).root);
+  const { stage, prompts, size = "4 MB" } = element.dataset;
+  element.replaceChildren(new ChatWidget(stage, prompts, hintOf(size)).root);
 }
 
 export class ChatWidget {
-  constructor(stage, prompts, hint = HINT) {
+  constructor(stage, prompts, hint) {
     Object.assign(this, { stage, hint, seed: 0 });
     const act = (text, signal) => this.say(text, signal);
     this.asking = new Asking(act, { prompts, label: "Your message", send: "Send" }, stage);

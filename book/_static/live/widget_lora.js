@@ -6,12 +6,13 @@ import { make, slider } from "./dom.js";
 
 const MOST = 1.5, STEP = 0.05;
 const MAX_NEW_TOKENS = 100;
-const HINT = "The first question loads a model and its adapter, about 4 MB. They run in this page.";
 
-/** @param {HTMLElement} element its data-stage names the stage with the adapter, data-prompts (JSON) some questions */
+/** @param {HTMLElement} element its data-stage names the adapter's stage, -size says how large it is, -prompts (JSON) */
 export function start(element) {
-  const { stage, prompts } = element.dataset;
-  element.replaceChildren(new LoraWidget(stage ?? "lora", prompts).root);
+  const { stage = "lora", prompts, size = "4 MB" } = element.dataset;
+  const widget = new LoraWidget(stage, prompts);
+  widget.asking.tell(`The first question loads a model and its adapter, about ${size}. They run in this page.`);
+  element.replaceChildren(widget.root);
 }
 
 class LoraWidget {
@@ -27,7 +28,6 @@ class LoraWidget {
     const { prompts: examples, form, bar, status } = this.asking;
     const settings = make("div", { className: "settings" }, this.share.label);
     this.root = this.asking.within(examples, form, settings, this.question, this.text, this.note, bar, status);
-    this.asking.tell(HINT);
   }
 
   /** The slider has been moved: answer the same question again, with what it says when the running answer has ended. */
@@ -42,7 +42,8 @@ class LoraWidget {
 
   async answer(text, signal) {
     this.wanted = text;
-    if (!this.model) [this.model] = await this.asking.during((onProgress) => ask({ do: "adapt", stage: this.stage }, { onProgress }));
+    const adapted = (onProgress) => ask({ do: "adapt", stage: this.stage }, { onProgress });
+    if (!this.model) [this.model] = await this.asking.during(adapted);
     if (signal.aborted) return this.asking.tell("Stopped.");
     if (text !== this.asked) await this.ends(text, signal);
     this.question.textContent = text;

@@ -10,14 +10,15 @@ const REFERENCE = "sft", JUDGE = "reward";
 const MAX_NEW_TOKENS = 100; // as in PPO's training
 const TEMPERATURE = 0.8, TOP_P = 0.95;
 const FULL_COLOUR = 2; // nats
-const HINT = "The first question loads the models, about 4 MB each. They run in this page: what you write stays here.";
 const LEGEND = "Blue, underlined: a token that this model finds more probable than SFT does. Orange, dotted: less " +
   `probable. The full colour is ${FULL_COLOUR} nats or more. Rewards compare answers to one question only.`;
 
-/** @param {HTMLElement} element its data-stages (JSON) names the models, data-prompts (JSON) some questions */
+/** @param {HTMLElement} element its data-stages (JSON) names the models, -size says how large they are, -prompts (JSON) */
 export function start(element) {
-  const { stages, prompts } = element.dataset;
-  element.replaceChildren(new StagesWidget(JSON.parse(stages), prompts).root);
+  const { stages, prompts, size = "25 MB" } = element.dataset;
+  const widget = new StagesWidget(JSON.parse(stages), prompts);
+  widget.asking.tell(`The first question loads all models, about ${size}. They run in this page: what you write stays here.`);
+  element.replaceChildren(widget.root);
 }
 
 class StagesWidget {
@@ -33,7 +34,6 @@ class StagesWidget {
     const { prompts: examples, form, bar, status } = this.asking;
     const settings = make("div", { className: "settings" }, this.heat.label);
     this.root = this.asking.within(examples, form, settings, bar, status, this.question, this.cards, this.verdict, this.legend);
-    this.asking.tell(HINT);
   }
 
   async load() {
