@@ -356,3 +356,42 @@ def test_site_check_finds_what_is_wrong(tmp_path: Path) -> None:
     assert "good.html" not in text
     for complaint in ("told", "uncaught: Error: thrown", "404", "3008 pixels wide"):
         assert complaint in text, complaint
+
+
+# How long a chapter is
+
+
+def test_words_of_prose_are_counted_without_captions_and_sources() -> None:
+    cells = [
+        new_markdown_cell("# Four words of prose"),
+        new_markdown_cell(
+            "*Figure 1.1. A line, and what it is.*\n\nTwo more.\n\n## Sources\n\n- A. Writer (2020)."
+        ),
+        new_markdown_cell("Not read."),
+    ]
+    assert form.prose_words(new_notebook(cells=cells)) == 5 + 2
+
+
+def test_lines_of_code_are_counted_where_no_tag_folds_them() -> None:
+    cells = [
+        new_code_cell(repository.setup_source(), metadata=repository.SETUP_METADATA),
+        new_code_cell("a = 1\n\nb = 2", metadata={"tags": ["nbval-ignore-output"]}),
+        new_code_cell("c = 3", metadata={"tags": ["hide-input"]}),
+    ]
+    assert form.visible_lines(new_notebook(cells=cells)) == 2
+
+
+@pytest.mark.parametrize(
+    ("prose", "code", "complaint"),
+    [
+        ("word " * form.MAX_WORDS, "", "words of prose"),
+        ("", "x = 1\n" * (form.MAX_VISIBLE + 1), "lines of code"),
+        ("**Your turn.** Once.", "", "1 cells marked"),
+    ],
+)
+def test_a_chapter_that_is_too_long_or_leaves_nothing_to_do_is_told(
+    prose: str, code: str, complaint: str
+) -> None:
+    cells = [new_markdown_cell(f"# Title\n\n{prose}"), new_code_cell(code)]
+    assert complaint in " ".join(form.length_problems(new_notebook(cells=cells), "01_token"))
+    assert not list(form.length_problems(new_notebook(cells=[new_markdown_cell("Words.")]), "02b_more"))

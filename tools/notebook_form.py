@@ -20,6 +20,9 @@ METADATA_KEPT = ("tags", "mystnb", "cellView")
 TAGS_ALLOWED = {"remove-output", "hide-cell", "hide-input", "remove-input", "nbval-ignore-output"}
 MAX_LINES = 30  # lines of a code cell
 MAX_BYTES = 1_000_000  # bytes of a notebook file
+MAX_WORDS = 4_500  # of prose in a chapter, captions and the list of sources aside
+MAX_VISIBLE = 400  # lines of code that are not folded
+LEAST_TURNS = 2  # cells in which the reader changes something
 MACHINE_PATH = re.compile(
     r"(?<![\w.])(?:/(?:home|root|Users|tmp|work|content|mnt|opt|usr)/|[A-Z]:\\\\?Users)"
 )
@@ -173,6 +176,41 @@ def output_problems(cell: Any, stem: str, below: Any = None) -> Iterator[str]:
                 yield f"names its figure {figure['name']!r}; it must start with fig-{stem[:2]}-"
 
 
+def prose_words(notebook: nbformat.NotebookNode) -> int:
+    """Words that a reader reads: of all Markdown, but for captions and what stands from `## Sources` on."""
+    words = 0
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        text, sources, _ = f"\n{cell.source}".partition("\n## Sources")
+        words += len(CAPTION.sub("", text.lstrip("\n"), count=1).split())
+        if sources:
+            break
+    return words
+
+
+def visible_lines(notebook: nbformat.NotebookNode) -> int:
+    """Lines of code, blank ones aside, in cells that no tag folds."""
+    folded = {"hide-cell", "hide-input", "remove-input"}
+    sources = (
+        c.source
+        for c in notebook.cells
+        if c.cell_type == "code" and not is_setup(c) and not folded & set(c.metadata.get("tags", []))
+    )
+    return sum(bool(line.strip()) for source in sources for line in source.split("\n"))
+
+
+def length_problems(notebook: nbformat.NotebookNode, stem: str) -> Iterator[str]:
+    """Whether a chapter is short enough, and leaves something to the reader; pages such as 02b belong to another."""
+    if (words := prose_words(notebook)) > MAX_WORDS:
+        yield f"has {words:,} words of prose; at most {MAX_WORDS:,} are allowed: cut, or move it to a page of its own"
+    if (lines := visible_lines(notebook)) > MAX_VISIBLE:
+        yield f"shows {lines} lines of code; at most {MAX_VISIBLE} are allowed: fold asserts, plots and tables"
+    turns = sum(c.source.count("**Your turn") for c in notebook.cells if c.cell_type == "markdown")
+    if stem[:2].isdecimal() and stem[2:3] == "_" and turns < LEAST_TURNS:
+        yield f"has {turns} cells marked **Your turn**; let the reader change something in {LEAST_TURNS} or more"
+
+
 def notebook_problems(notebook: nbformat.NotebookNode, stem: str) -> Iterator[str]:
     """What is wrong with a notebook; `stem` is its file name without the extension."""
     cells = notebook.cells
@@ -214,7 +252,7 @@ def file_problems(path: Path) -> list[str]:
     """What is wrong with a notebook file: its content, its form, its size."""
     content = path.read_bytes()
     notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
-    problems = list(notebook_problems(notebook, path.stem))
+    problems = [*notebook_problems(notebook, path.stem), *length_problems(notebook, path.stem)]
     if len(content) > MAX_BYTES:
         problems.append(
             f"has {len(content):,} bytes; at most {MAX_BYTES:,} are allowed: draw fewer or smaller pictures"

@@ -111,7 +111,7 @@ def gold_against_kl(
 ) -> Axes:
     """Draw the judge's score against the distance to the model that training started from.
 
-    The horizontal axis is that of Gao et al. 2023, the square root of the distance, so that the first nats have room.
+    The horizontal axis is logarithmic above 1 nat, so that the first nats have room beside a run that went far.
 
     Args:
         paths: for each name, (nats per response, gold score 0-1) of points in order, joined by a line.
@@ -125,9 +125,10 @@ def gold_against_kl(
         axes.plot(*point, color="black", marker="*", markersize=9, linestyle="")
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.8}
         axes.annotate(name, point, (6, -12), textcoords="offset points", fontsize=8, bbox=ground)
-    ticks = [0, 0.25, 1, 2, 4, 8, 16, 32, 64, 128]
-    axes.set_xscale("function", functions=(lambda nats: np.sqrt(np.maximum(nats, 0)), np.square))
+    ticks = [0, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256]
+    axes.set_xscale("symlog", linthresh=1)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_xlim(0, 1.1 * max(1.0, axes.dataLim.intervalx[1]))
     axes.legend(fontsize=8)
     return axes

@@ -84,6 +84,8 @@ def test_gold_against_kl_draws_paths_and_named_points():
     assert best.get_xydata().tolist() == [[0, 0.7], [1.5, 0.8]]
     assert point.get_xydata().tolist() == [[2.0, 0.85]]
     assert texts(axes.texts) == ["β = 0.1"]
-    places = axes.transData.transform([(nats, 0.8) for nats in (0.0, 1.0, 4.0)])[:, 0]
-    assert places[2] - places[0] == pytest.approx(2 * (places[1] - places[0])), "square roots"
+    places = axes.transData.transform([(nats, 0.8) for nats in (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)])[:, 0]
+    steps = np.diff(places)
+    assert steps[0] == pytest.approx(steps[1]), "even up to 1"
+    assert steps[3:] == pytest.approx(steps[2]), "then the same for each doubling"
     assert texts(axes.get_legend().get_texts()) == ["PPO", "best of n"]
