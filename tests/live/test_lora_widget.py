@@ -126,3 +126,12 @@ def test_an_adapter_without_its_model_is_refused(visitor: Visitor) -> None:
     visitor.open("alone.html")
     visitor.js("document.querySelector('.prompts button').click()")
     visitor.wait(lambda: "that lora was trained on is not beside this site" in visitor.status())
+
+
+@pytest.mark.parametrize("look", browser.VIEWS)
+def test_there_are_no_barriers(visitor: Visitor, look: str) -> None:
+    visitor.open("lora.html", look)
+    visitor.focus(".prompts button")
+    visitor.key("Enter")
+    visitor.wait(lambda: visitor.status().startswith("W + 1 "))
+    assert visitor.barriers() == []

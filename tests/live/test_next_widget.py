@@ -210,3 +210,9 @@ def test_without_snapshots_without_models_and_with_too_long_a_text(visitor: Visi
     visitor.key("Enter")
     visitor.wait(lambda: "minillm publish" in visitor.status())
     assert "hat" in visitor.texts("td")[0]
+
+
+@pytest.mark.parametrize("look", browser.VIEWS)
+def test_there_are_no_barriers(visitor: Visitor, look: str) -> None:
+    begin(visitor, look=look)
+    assert visitor.barriers() == []

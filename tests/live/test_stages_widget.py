@@ -201,3 +201,11 @@ def test_what_is_missing_is_said(visitor: Visitor) -> None:
         visitor.js("document.querySelector('.prompts button').click()")
         visitor.wait(lambda told=told: told in visitor.status())
         assert not visitor.js("document.querySelector('[type=submit]').disabled")
+
+
+@pytest.mark.parametrize("look", browser.VIEWS)
+def test_there_are_no_barriers(visitor: Visitor, look: str) -> None:
+    visitor.open("all.html", look)
+    ask(visitor, QUESTION)
+    vote(visitor, "ppo")
+    assert visitor.barriers() == []

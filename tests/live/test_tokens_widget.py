@@ -133,3 +133,12 @@ def test_the_button_begins_and_what_is_missing_is_said(visitor: Visitor, tokeniz
     visitor.key("Enter")
     visitor.wait(lambda: "minillm publish" in visitor.status())
     assert "The·baker" in "".join(visitor.texts(".minillm-live"))
+
+
+@pytest.mark.parametrize("look", browser.VIEWS)
+def test_there_are_no_barriers(visitor: Visitor, look: str) -> None:
+    visitor.open("tokens.html", look)
+    visitor.focus("form button")
+    visitor.key("Enter")
+    visitor.wait(lambda: visitor.texts(".tokens li"))
+    assert visitor.barriers() == []

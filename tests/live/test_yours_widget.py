@@ -129,3 +129,11 @@ def test_a_spoiled_folder_is_told_and_another_one_taken(visitor: Visitor, runs: 
     drop(visitor, runs / "cpu" / "sft-0123")
     visitor.wait(lambda: visitor.status() == "sft-0123 is ready.")
     assert visitor.problems() == set()
+
+
+@pytest.mark.parametrize("look", browser.VIEWS)
+def test_there_are_no_barriers(visitor: Visitor, runs: Path, look: str) -> None:
+    visitor.open("yours.html", look)
+    choose(visitor, runs)
+    visitor.wait(lambda: visitor.status() == "runs/cpu/sft-0123 is ready.")
+    assert visitor.barriers() == []

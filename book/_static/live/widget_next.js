@@ -41,9 +41,9 @@ class NextWidget {
     this.training.input.onchange = () => this.update();
     this.die = button("Roll the die", () => this.take(draw(this.probs(), Math.random)));
     this.undo = button("Undo", () => this.untake());
-    this.view = make("div");
+    this.view = make("div", { className: "view" });
     this.loss = make("p", { className: "note" });
-    this.bars = make("ol", { className: "bars", role: "list", "aria-label": "The likeliest next tokens" });
+    this.bars = make("ol", { className: "bars", role: "list", "aria-label": "The likeliest next tokens, to take" });
     this.more = make("div", { hidden: true }, this.training.label, this.loss,
       make("div", { className: "settings" }, this.temperature.label, this.topK.label, this.topP.label), this.bars,
       make("div", { className: "prompts" }, this.die, this.undo));
@@ -149,8 +149,8 @@ class NextWidget {
       const bar = make("span", { className: "bar" });
       bar.style.width = `${100 * probs[id]}%`;
       const chance = percent(probs[id]);
-      const button = make("button", { type: "button", onclick: () => this.take(id), "aria-label": `Take ${piece}, ${chance}` },
-        make("span", {}, piece), make("span", {}, bar), chance);
+      const button = make("button", { type: "button", onclick: () => this.take(id) },
+        make("span", {}, piece), make("span", {}, bar), ` ${chance}`);
       return make("li", {}, button);
     }));
     this.bars.children[focused]?.firstChild.focus();
