@@ -74,7 +74,7 @@ def visitor(
         yield Visitor(chromium, origin)
 
 
-def ask(visitor: Visitor, text: str, done: str = "document.querySelector('.card button') !== null") -> None:
+def ask(visitor: Visitor, text: str, done: str = "document.querySelector('.answer button') !== null") -> None:
     """Ask all at temperature 0, by keyboard."""
     visitor.focus("[type=range]")
     visitor.key("Home")
@@ -130,11 +130,11 @@ def test_answers_a_vote_and_then_the_rewards(
     visitor.open("all.html", look)
     ask(visitor, QUESTION)
     wanted = expected(models, tokenizer)
-    assert visitor.texts(".card .text") == [wanted[stage]["text"] for stage in THERE]
+    assert visitor.texts(".answer .text") == [wanted[stage]["text"] for stage in THERE]
     assert visitor.texts(".asked") == [QUESTION]
     assert visitor.js("document.querySelector('.asked b, .text b')") is None
-    assert visitor.texts(".card .note") == [""] * 3, "no reward before the vote"
-    assert [("cut off" in text) for text in visitor.texts(".card .who")] == [
+    assert visitor.texts(".answer .note") == [""] * 3, "no reward before the vote"
+    assert [("cut off" in text) for text in visitor.texts(".answer .who")] == [
         wanted[stage]["cut"] for stage in THERE
     ]
     told = visitor.status()
@@ -149,7 +149,7 @@ def test_answers_a_vote_and_then_the_rewards(
     assert re.search(SUMMARY, said).groups() == (str(agreed), "1", "0.3", "1")  # type: ignore[union-attr]
     assert visitor.js("document.activeElement.className") == "verdict"
     for place, stage in enumerate(THERE):
-        card = f".card:nth-child({place + 1})"
+        card = f".answer:nth-child({place + 1})"
         reward, ratio = visitor.texts(f"{card} .note div")[:2]
         assert number(reward) == pytest.approx(wanted[stage]["reward"], abs=0.006)
         assert ratio.startswith("Log-probability ratio to SFT of this one answer: ")
@@ -178,9 +178,9 @@ def test_equal_answers_leave_no_choice(visitor: Visitor) -> None:
     visitor.open("twins.html")
     ask(visitor, QUESTION, "document.querySelector('.verdict').textContent.includes('the same')")
     assert "left out: reward" in visitor.status()
-    numbers = visitor.texts(".card .note div")
+    numbers = visitor.texts(".answer .note div")
     assert numbers == ["Log-probability ratio to SFT of this one answer: +0.00 nats"] * 2
-    assert visitor.js("document.querySelector('.card button')") is None
+    assert visitor.js("document.querySelector('.answer button')") is None
     assert visitor.problems() == set()
 
 
@@ -190,9 +190,9 @@ def test_escape_stops(visitor: Visitor) -> None:
         const key = new KeyboardEvent('keydown', { key: 'Escape', bubbles: true });
         document.querySelector('textarea').dispatchEvent(key); })()""")
     visitor.wait(lambda: visitor.status() == "Stopped.")
-    assert visitor.texts(".card") == []
+    assert visitor.texts(".answer") == []
     ask(visitor, QUESTION)  # and it goes on
-    assert len(visitor.texts(".card")) == 3
+    assert len(visitor.texts(".answer")) == 3
 
 
 def test_what_is_missing_is_said(visitor: Visitor) -> None:

@@ -50,7 +50,7 @@ class AttentionWidget {
     this.tokens = make("div", { className: "tiles", role: "radiogroup", "aria-label": "The token that looks" });
     this.tokens.addEventListener("keydown", (event) => this.key(event));
     this.tokens.addEventListener("pointerleave", () => this.show());
-    this.next = make("table", {}, make("caption", {}, "The token that comes after the text"));
+    this.next = make("table", { className: "shares" }, make("caption", {}, "The token that comes after the text"));
     this.found = [this.tokens, this.settings, this.next];
     for (const part of this.found) part.hidden = true;
     const { bar, status } = this.loading;

@@ -28,7 +28,7 @@ class StagesWidget {
     this.asking = new Asking(act, { prompts, label: "Your question", send: "Ask all" });
     this.heat = slider("Temperature", { min: 0, max: 1.5, step: 0.1, value: TEMPERATURE });
     this.question = make("p", { className: "asked who" });
-    this.cards = make("div", { className: "cards" });
+    this.cards = make("div", { className: "answers" });
     this.verdict = make("p", { className: "verdict", role: "status", tabIndex: -1 });
     this.legend = make("p", { className: "note", hidden: true }, LEGEND);
     const { prompts: examples, form, bar, status } = this.asking;
@@ -130,7 +130,7 @@ function card(stage) {
   const text = make("div", { className: "text", dir: "auto" });
   const note = make("span", {});
   const numbers = make("div", { className: "note" });
-  const root = make("div", { className: "card", role: "group", "aria-label": stage },
+  const root = make("div", { className: "answer", role: "group", "aria-label": stage },
     make("div", { className: "who" }, make("strong", {}, stage), " ", note), text, numbers);
   return { root, text, note, numbers };
 }

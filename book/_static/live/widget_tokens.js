@@ -30,7 +30,7 @@ class TokensWidget {
     const prompts = examples.map(([text]) => make("button", { type: "button", onclick: () => this.take(text) }, text));
     this.settings = make("div", { className: "settings", hidden: true });
     this.counts = make("p", { className: "note" });
-    this.view = make("div", {}, ...still);
+    this.view = make("div", { className: "view" }, ...still);
     const { bar, status } = this.loading;
     this.root = make("div", {}, make("form", {}, this.input, this.button), make("div", { className: "prompts" }, ...prompts),
       this.settings, this.view, this.counts, bar, status);

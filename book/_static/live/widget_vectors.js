@@ -37,7 +37,7 @@ class VectorsWidget {
     };
     this.layer = make("select", { onchange: () => this.find(this.request) }, make("option", { value: 0 }, "embedding"));
     this.pieces = make("div", { className: "prompts" });
-    this.near = make("table", { hidden: true });
+    this.near = make("table", { className: "shares", hidden: true });
     const settings = make("div", { className: "settings" }, make("label", {}, "Vectors ", this.layer));
     this.root = make("div", {}, this.form, settings, this.loading.bar, this.loading.status, this.pieces, this.near);
   }
