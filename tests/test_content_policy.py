@@ -17,11 +17,13 @@ PAGE = """<!doctype html><html lang="en"><head>
 <link rel="icon" href="icon.svg"><style>p {{ color: red }}</style>
 <script>window.ran = ["inline"];</script>
 <script type="application/json">{{"a": 1}}</script>
-</head><body><button onclick="window.ran.push('handler')">Go</button><p style="color: blue">Text</p>
+</head><body><img alt="" src="{pixel}">
+<button onclick="window.ran.push('handler')">Go</button><p style="color: blue">Text</p>
 <script src="own.js"></script><script type="module">
   ran.push("é 猫 <b>");
 </script>{late}</body></html>
 """
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw=="
 HOSTILE = {
     "inline script": "<script>ran.push('late')</script>",
     "handler": "<img src=x onerror=\"ran.push('late')\">",
@@ -42,7 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site / "own.js").write_text("ran.push('own');", encoding="utf-8")
     (site / "click.js").write_text("document.querySelector('#late').click();", encoding="utf-8")
     (site / "eval.js").write_text("eval(\"ran.push('late')\");", encoding="utf-8")
-    (site / "page.html").write_text(PAGE.format(late=""), encoding="utf-8")
+    (site / "page.html").write_text(PAGE.format(pixel=PIXEL, late=""), encoding="utf-8")
     (site / "index.html").write_text(
         '<meta http-equiv="Refresh" content="0; url=page.html" />\n', encoding="utf-8"
     )
@@ -71,6 +73,9 @@ def test_what_the_page_has_runs(opened: tuple[browser.Browser, str]) -> None:
     chromium.load(origin + "page.html", "light")
     chromium.evaluate("document.querySelector('button').click()")
     assert chromium.evaluate("ran") == ["inline", "own", "é 猫 <b>", "handler"]
+    assert chromium.evaluate("document.querySelector('img').naturalWidth") == 1, (
+        "a still's picture is in the page"
+    )
     assert chromium.evaluate("getComputedStyle(document.querySelector('p')).color") == "rgb(0, 0, 255)"
     assert problems(chromium, origin) == set()
 
@@ -100,7 +105,7 @@ def test_the_policy_in_words() -> None:
 def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     """And where a page was built anew, it gets the policy that it needs now."""
     page = tmp_path / "page.html"
-    page.write_text(PAGE.format(late=""), encoding="utf-8")
+    page.write_text(PAGE.format(pixel=PIXEL, late=""), encoding="utf-8")
     write_policies(tmp_path)
     first = page.read_text(encoding="utf-8")
     write_policies(tmp_path)

@@ -55,6 +55,7 @@ def policy_of(page: str) -> str:
     default-src 'self'
     script-src 'self' 'sha256-5KYv+PUboo5h+0+YAtGRPbwv5d/QxzHslP4YGnUaxRw='
     style-src 'self' 'unsafe-inline'
+    img-src 'self' data:
     worker-src 'self'
     object-src 'none'
     frame-src 'none'
@@ -71,6 +72,7 @@ def policy_of(page: str) -> str:
         "default-src": ["'self'"],
         "script-src": ["'self'", *scripts],
         "style-src": ["'self'", "'unsafe-inline'"],  # of MathJax, icons and cells' outputs
+        "img-src": ["'self'", "data:"],  # of the stills of widgets
         "font-src": ["'self'", *hosts] if hosts else [],
         "worker-src": ["'self'"],
         "object-src": ["'none'"],
