@@ -265,7 +265,7 @@ def layer_curves(curves: Mapping[str, Sequence[float]], ylabel: str) -> Axes:
         curves: for each name, n_layer + 1 numbers.
         ylabel: the quantity, with its unit.
     """
-    axes = new_axes("after block (0: the embedding)", ylabel, width=6.0, height=3.0)
+    axes = new_axes("number of blocks passed (0: the embedding)", ylabel, width=6.0, height=3.0)
     for name, values in curves.items():
         axes.plot(range(len(values)), values, label=name)
     axes.set_xticks(range(max(map(len, curves.values()))))
