@@ -57,6 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("MINILLM_FETCH", None)  # what tests train is trained
     if hasattr(signal, "SIGHUP"):  # ignored under nohup, and so in all programs that the tests start
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # likewise in the background of a shell
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, reason in [*NOT_ON_WINDOWS.items(), ASCII_LOCALE]:
         config.addinivalue_line("markers", f"{name}: {reason}")
 

@@ -295,17 +295,22 @@ def test_the_command_serves_until_ctrl_c(runs: Path) -> None:
         stderr=subprocess.PIPE,
         encoding="utf-8",
     ) as process:
-        assert process.stdout and process.stderr
-        address = process.stdout.readline().strip()
-        port = int(address.removeprefix("http://127.0.0.1:").removesuffix("/"))
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        connection.request("GET", "/models/manifest.json")
-        response = connection.getresponse()
-        assert response.status == 200
-        assert [stage["key"] for stage in json.load(response)["stages"] if stage["stage"] == "sft"] == ["2"]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
-        assert process.stderr.read().strip().endswith("Ctrl-C ends it.")
+        try:
+            assert process.stdout and process.stderr
+            address = process.stdout.readline().strip()
+            port = int(address.removeprefix("http://127.0.0.1:").removesuffix("/"))
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request("GET", "/models/manifest.json")
+            response = connection.getresponse()
+            assert response.status == 200
+            assert [stage["key"] for stage in json.load(response)["stages"] if stage["stage"] == "sft"] == [
+                "2"
+            ]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+            assert process.stderr.read().strip().endswith("Ctrl-C ends it.")
+        finally:
+            process.kill()  # a server that did not end would be waited for without end
 
 
 def test_options_that_do_not_go_together(runs: Path) -> None:

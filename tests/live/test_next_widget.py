@@ -15,7 +15,7 @@ from live_modules import LIVE, spread
 from live_site import Visitor, page, publish
 
 from minillm import GPT, GPTConfig, Tokenizer
-from minillm.figures import table
+from minillm.figures import still_table
 from minillm.figures.text import visible
 from minillm.model.sampling import sampling_probs
 from minillm.model.snapshots import write_snapshot
@@ -100,7 +100,7 @@ def visitor(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tok
             write_snapshot(folder, step, made(10 + step).state_dict())
 
     publish(site / "models", {"base": with_snapshots, "sft": write}, steps=200)
-    still = table(["next token", "share"], [[" hat", "30 %"]])
+    still = still_table(["next token", "share"], [[" hat", "30 %"]])
     for name, stage, root in (("next", "base", ""), ("plain", "sft", ""), ("missing", "base", "bare/")):
         shown = page("next", root, still=still, stage=stage, text=TEXT, texts=[OTHER], floor=0.507)
         (site / f"{name}.html").write_text(shown, encoding="utf-8")
