@@ -342,7 +342,9 @@ def test_site_check_finds_what_is_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "book"
     folder.mkdir()
     (folder / "good.html").write_text(
-        "<!doctype html><link rel=icon href='data:,'><p>Fine</p>", encoding="utf-8"
+        "<!doctype html><meta http-equiv='Content-Security-Policy' content='script-src none'>"
+        "<link rel=icon href='data:,'><p>Fine</p>",
+        encoding="utf-8",
     )
     (folder / "bad.html").write_text(
         "<!doctype html><link rel=icon href='data:,'><script src='missing.js'></script>"
@@ -354,7 +356,13 @@ def test_site_check_finds_what_is_wrong(tmp_path: Path) -> None:
     text = "\n".join(found)
     assert pages == 2
     assert "good.html" not in text
-    for complaint in ("told", "uncaught: Error: thrown", "404", "3008 pixels wide"):
+    for complaint in (
+        "told",
+        "uncaught: Error: thrown",
+        "404",
+        "3008 pixels wide",
+        "no content security policy",
+    ):
         assert complaint in text, complaint
 
 

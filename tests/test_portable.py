@@ -116,7 +116,9 @@ def _opens_text(node: ast.Call) -> bool:
     name = _called(node)
     modes = node.args[1:2] if name in ("open", "io.open", "os.fdopen") else node.args[:1]
     if name not in ("open", "io.open", "os.fdopen"):  # of a path, whose first argument is the mode
-        is_mode = all(isinstance(m, ast.Constant) and set(str(m.value)) <= set("rwaxbt+") for m in modes)
+        is_mode = all(
+            isinstance(m, ast.Constant) and set(str(m.value) or "no") <= set("rwaxbt+") for m in modes
+        )
         if not (name.endswith(".open") and is_mode):
             return False
     modes += [key.value for key in node.keywords if key.arg == "mode"]
