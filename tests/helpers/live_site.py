@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser
+from browser import Browser, find_program, open_site
+from live_modules import LIVE
 from site_check import event_problem
 
 from minillm.figures import live
@@ -158,3 +161,17 @@ class Visitor:
         if self.js("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
             found.add("the page is wider than its window")
         return found | {f"no screen reader can name {control}" for control in self.js(NAMELESS)}
+
+
+@contextmanager
+def visited(site: Path, stages: dict[str, Callable[[Path], Any]], pages: dict[str, str]) -> Iterator[Visitor]:
+    """Someone who visits a new site with the modules of the page, published stages, and pages by name."""
+    program = find_program()
+    if not program:
+        pytest.skip("Chromium is not installed")
+    shutil.copytree(LIVE, site / "_static" / "live")
+    publish(site / "models", stages)
+    for name, content in pages.items():
+        (site / name).write_text(content, encoding="utf-8")
+    with open_site(site, program) as (chromium, origin):
+        yield Visitor(chromium, origin)

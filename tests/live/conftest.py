@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 from live_modules import LIVE
 
+from minillm import GPT, Tokenizer
+
 settings.register_profile("course", deadline=None, derandomize=True)
 settings.load_profile("course")
 
@@ -60,3 +62,12 @@ def node() -> Iterator[Node]:
     started = Node(program)
     yield started
     started.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tokenizer) -> Path:
+    """The files of a stage with the model and the tokenizer of the module."""
+    folder = tmp_path_factory.mktemp("stage")
+    model.save_pretrained(folder)
+    tokenizer.save(folder)
+    return folder

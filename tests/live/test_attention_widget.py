@@ -10,8 +10,8 @@ from typing import Any
 import browser
 import pytest
 import torch
-from live_modules import LIVE, spread
-from live_site import Visitor, page, publish
+from live_modules import spread
+from live_site import Visitor, page, visited
 
 from minillm import GPT, GPTConfig, Tokenizer
 from minillm.figures.text import visible
@@ -36,25 +36,14 @@ def model() -> GPT:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tokenizer) -> Path:
-    folder = tmp_path_factory.mktemp("stage")
-    model.save_pretrained(folder)
-    tokenizer.save(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def visitor(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Visitor]:
-    program = browser.find_program()
-    if not program:
-        pytest.skip("Chromium is not installed")
-    site = tmp_path_factory.mktemp("site")
-    shutil.copytree(LIVE, site / "_static" / "live")
-    publish(site / "models", {"base": lambda target: shutil.copytree(folder, target)})
-    (site / "page.html").write_text(page("attention", text=TEXT, layer=1, head=3), encoding="utf-8")
-    (site / "other.html").write_text(page("attention", stage="ppo", text=TEXT), encoding="utf-8")
-    with browser.open_site(site, program) as (chromium, origin):
-        yield Visitor(chromium, origin)
+    pages = {
+        "page.html": page("attention", text=TEXT, layer=1, head=3),
+        "other.html": page("attention", stage="ppo", text=TEXT),
+    }
+    stages = {"base": lambda target: shutil.copytree(folder, target)}
+    with visited(tmp_path_factory.mktemp("site"), stages, pages) as someone:
+        yield someone
 
 
 def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:

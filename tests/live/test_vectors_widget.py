@@ -10,8 +10,8 @@ from typing import Any
 import browser
 import pytest
 import torch
-from live_modules import LIVE, spread
-from live_site import Visitor, page, publish
+from live_modules import spread
+from live_site import Visitor, page, visited
 
 from minillm import GPT, GPTConfig, Tokenizer
 from minillm.figures import point_cloud
@@ -38,26 +38,13 @@ def model(tokenizer: Tokenizer) -> GPT:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tokenizer) -> Path:
-    folder = tmp_path_factory.mktemp("stage")
-    model.save_pretrained(folder)
-    tokenizer.save(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def visitor(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Visitor]:
-    program = browser.find_program()
-    if not program:
-        pytest.skip("Chromium is not installed")
-    site = tmp_path_factory.mktemp("site")
-    shutil.copytree(LIVE, site / "_static" / "live")
-    publish(site / "models", {"base": lambda target: shutil.copytree(folder, target)})
     points = torch.eye(4)[:, :3].tolist()
     cloud = point_cloud({"now": points}, WORDS, ["a", "b", "a", "b"])._repr_html_()
-    (site / "page.html").write_text(page("vectors", word="hat", body=cloud), encoding="utf-8")
-    with browser.open_site(site, program) as (chromium, origin):
-        yield Visitor(chromium, origin)
+    pages = {"page.html": page("vectors", word="hat", body=cloud)}
+    stages = {"base": lambda target: shutil.copytree(folder, target)}
+    with visited(tmp_path_factory.mktemp("site"), stages, pages) as someone:
+        yield someone
 
 
 def expected(model: GPT, tokenizer: Tokenizer, token: int, layer: int) -> dict[str, float]:
