@@ -18,6 +18,7 @@ import repository
 import site_check
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from notebook_numbers import bare_numbers
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -369,11 +370,11 @@ def test_site_check_finds_what_is_wrong(tmp_path: Path) -> None:
 # How long a chapter is
 
 
-def test_words_of_prose_are_counted_without_captions_and_sources() -> None:
+def test_words_of_prose_are_counted_without_captions_formulas_and_sources() -> None:
     cells = [
         new_markdown_cell("# Four words of prose"),
         new_markdown_cell(
-            "*Figure 1.1. A line, and what it is.*\n\nTwo more.\n\n## Sources\n\n- A. Writer (2020)."
+            "*Figure 1.1. A line, and what it is.*\n\nTwo more.\n\n$$x + y =\nz$$\n\n## Sources\n\n- A. Writer (2020)."
         ),
         new_markdown_cell("Not read."),
     ]
@@ -403,3 +404,30 @@ def test_a_chapter_that_is_too_long_or_leaves_nothing_to_do_is_told(
     cells = [new_markdown_cell(f"# Title\n\n{prose}"), new_code_cell(code)]
     assert complaint in " ".join(form.length_problems(new_notebook(cells=cells), "01_token"))
     assert not list(form.length_problems(new_notebook(cells=[new_markdown_cell("Words.")]), "02b_more"))
+
+
+@pytest.mark.parametrize(
+    ("prose", "code", "told"),
+    [
+        ("After 300 steps it stops.", "x = 1", ["300 steps"]),
+        ("After 300 steps it stops.", "fit(steps=300)", []),
+        ("It has 4,500 pages and a 2-layer body.", "pages = 4_500", ["2-layer"]),
+        ("Right in 81 % of the cases.", "x = 0.81", ["81 %"]),
+        ("Llama has [15 trillion tokens](references.md).", "", []),
+        (
+            "A fact with its source ([A](references.md)).\n\nIn another paragraph 15 trillion tokens.",
+            "",
+            ["15 trillion"],
+        ),
+        ("- One: 7 GPUs ([A](references.md)).\n- Two: 8 GPUs.", "", ["8 GPUs"]),
+        ("**Exercise 1** (pencil). A text of 6 bytes.", "", []),
+        ("Each of the 256 bytes; a 95 % interval; `9 steps`; $9$ steps; see chapter 07 questions.", "", []),
+        ("A model of 7 billion weights.", "weights = 7", ["7 billion"]),
+        ("GPT-3 steps, 3.5 nats and 1/2 tokens.", "", ["3.5 nats"]),
+    ],
+)
+def test_a_number_beside_a_unit_needs_a_cell_or_a_source(prose: str, code: str, told: list[str]) -> None:
+    notebook = new_notebook(cells=[new_markdown_cell(prose), new_code_cell(code)])
+    problems = list(bare_numbers(notebook))
+    assert len(problems) == len(told), problems
+    assert all(f"no cell computes '{one}" in problem for one, problem in zip(told, problems, strict=True))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from notebook_numbers import bare_numbers
 from notebook_text import is_setup
 from repository import ROOT, SETUP_METADATA, setup_source
 
@@ -30,6 +31,7 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 MYST_ONLY = re.compile(r"^:::|^```\{|\{(?:cite|ref|numref|doc|eq|term)[\w:]*\}`", re.M)
 
 CAPTION = re.compile(r"\*Figure \d+\.\d+\. .+\*(?:\n\n|$)", re.S)  # how the cell below a picture starts
+FORMULA = re.compile(r"\$\$.*?\$\$", re.S)  # a displayed one: its signs are no words
 
 
 def merge_streams(outputs: list[Any]) -> list[Any]:
@@ -177,13 +179,13 @@ def output_problems(cell: Any, stem: str, below: Any = None) -> Iterator[str]:
 
 
 def prose_words(notebook: nbformat.NotebookNode) -> int:
-    """Words that a reader reads: of all Markdown, but for captions and what stands from `## Sources` on."""
+    """Words that a reader reads: of all Markdown, but for captions, displayed formulas and all from `## Sources` on."""
     words = 0
     for cell in notebook.cells:
         if cell.cell_type != "markdown":
             continue
         text, sources, _ = f"\n{cell.source}".partition("\n## Sources")
-        words += len(CAPTION.sub("", text.lstrip("\n"), count=1).split())
+        words += len(FORMULA.sub("", CAPTION.sub("", text.lstrip("\n"), count=1)).split())
         if sources:
             break
     return words
@@ -252,7 +254,11 @@ def file_problems(path: Path) -> list[str]:
     """What is wrong with a notebook file: its content, its form, its size."""
     content = path.read_bytes()
     notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
-    problems = [*notebook_problems(notebook, path.stem), *length_problems(notebook, path.stem)]
+    problems = [
+        *notebook_problems(notebook, path.stem),
+        *length_problems(notebook, path.stem),
+        *bare_numbers(notebook),
+    ]
     if len(content) > MAX_BYTES:
         problems.append(
             f"has {len(content):,} bytes; at most {MAX_BYTES:,} are allowed: draw fewer or smaller pictures"

@@ -20,6 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from console import print_anything
@@ -28,6 +29,7 @@ from repository import ROOT
 
 PRESET = "smoke"
 CELL_TIMEOUT = 120  # seconds
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Put before a chapter's first cell: experiments of its own that train for long end after a few steps (twelve, which is
 # where chapter 04 first looks at its validation pages), and many tasks are fewer.
 SHORTER = """
@@ -48,21 +50,22 @@ class Outcome:
     """How one chapter went."""
 
     name: str
+    notebook: Any  # with the outputs of this run
     seconds: float = 0.0
     cells: int = 0
-    claims: int = 0  # cells whose own assertion did not hold
+    claims: list[str] = field(default_factory=list)  # assertions of cells that did not hold
     faults: list[str] = field(default_factory=list)
     slow: list[tuple[float, int]] = field(default_factory=list)  # seconds and number of the slowest cells
 
 
-def run(path: Path, folder: str) -> Outcome:
-    """Run one chapter in a fresh kernel, all cells to the end."""
+def run(path: Path, folder: str, before: str = SHORTER, cell_timeout: int = CELL_TIMEOUT) -> Outcome:
+    """Run one chapter in a fresh kernel, all cells to the end; `before` is put in the place of its title."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells[0] = nbformat.v4.new_code_cell(SHORTER)  # in the place of the title
-    outcome, started, begun = Outcome(path.name), time.perf_counter(), {}
+    notebook.cells[0] = nbformat.v4.new_code_cell(before)
+    outcome, started, begun = Outcome(path.name, notebook), time.perf_counter(), {}
     client = NotebookClient(
         notebook,
-        timeout=CELL_TIMEOUT,
+        timeout=cell_timeout,
         kernel_name="python3",
         allow_errors=True,
         resources={"metadata": {"path": folder}},
@@ -80,7 +83,7 @@ def run(path: Path, folder: str) -> Outcome:
         for output in cell.get("outputs", ()):
             if output.output_type == "error":
                 if output.ename == "AssertionError" and raised_by_the_cell(output.traceback):
-                    outcome.claims += 1
+                    outcome.claims.append(f"cell {number}: {failed_line(output.traceback)}")
                 else:
                     outcome.faults.append(f"cell {number}: {output.ename}: {first_line(output.evalue)}")
     outcome.seconds = time.perf_counter() - started
@@ -93,10 +96,15 @@ def first_line(text: str) -> str:
     return (text.strip().splitlines() or ["no text"])[0][:200]
 
 
+def failed_line(traceback: list[str]) -> str:
+    """The line of the cell that raised, as IPython marks it with an arrow."""
+    marked = re.findall(r"^-+> *\d+ (.*)$", COLOURS.sub("", "\n".join(traceback)), re.M)
+    return marked[-1].strip()[:200] if marked else "an assertion"
+
+
 def raised_by_the_cell(traceback: list[str]) -> bool:
     """Whether the innermost frame of a traceback, as IPython prints it, is in a cell and not in a module."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
-    frames = re.findall(r"^(Cell|File) ", plain, re.M)
+    frames = re.findall(r"^(Cell|File) ", COLOURS.sub("", "\n".join(traceback)), re.M)
     return bool(frames) and frames[-1] == "Cell"
 
 
@@ -131,7 +139,7 @@ def main() -> int:
             outcomes = list(pool.map(lambda path: run(path, folder), notebooks))
     for one in sorted(outcomes, key=lambda one: one.name):
         print(
-            f"{one.name}: {one.cells} cells in {one.seconds:.0f} s, {one.claims} claims do not hold at this preset, "
+            f"{one.name}: {one.cells} cells in {one.seconds:.0f} s, {len(one.claims)} claims do not hold here, "
             f"{len(one.faults)} faults"
         )
         for fault in one.faults:

@@ -33,7 +33,7 @@ def clip_curves(clip_eps: float) -> list[Axes]:
         axes.plot(ratio, plain, color=PALETTE[-1], marker="", linestyle=":", label="ratio × A")
         axes.plot(ratio, np.minimum(plain, held), color=PALETTE[0], marker="", label="clipped objective")
         axes.axvspan(1 - clip_eps, 1 + clip_eps, color=PALETTE[2], alpha=0.15, linewidth=0)
-        axes.plot(1, advantage, color=PALETTE[1], marker="o", linestyle="", label="where every update starts")
+        axes.plot(1, advantage, color=PALETTE[1], marker="o", linestyle="", label="where every batch starts")
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("ratio of probabilities, new / old")
     drawn[0].set_ylabel("objective")

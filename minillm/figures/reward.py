@@ -46,8 +46,8 @@ def calibration_curve(models: Mapping[str, Sequence[tuple[float, float, int]]]) 
         models: for each name, groups of pairs as `ScoredPairs.calibration` gives them: mean expected probability,
             share in which the preference was as expected, number of pairs.
     """
-    axes = new_axes("expected: the annotator agrees (%)", "it was so (%)", width=5.0, height=4.2)
-    axes.plot([50, 100], [50, 100], color=_GREY, linewidth=1, linestyle=":", marker="", label="kept its word")
+    axes = new_axes("expected: the annotator agrees (%)", "the annotator agreed (%)", width=5.0, height=4.2)
+    axes.plot([50, 100], [50, 100], color=_GREY, linewidth=1, linestyle=":", marker="", label="as promised")
     for index, (name, groups) in enumerate(models.items()):
         expected, seen, pairs = np.array(groups).T
         errors = 2 * np.sqrt(seen * (1 - seen) / pairs)

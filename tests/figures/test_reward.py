@@ -34,7 +34,7 @@ def test_calibration_curve_draws_groups_with_their_errors():
     assert points.lines[0].get_xydata().tolist() == pytest.approx(np.array([[55, 50], [90, 80]]))
     ends = points.lines[2][0].get_segments()
     assert [end[1][1] for end in ends] == pytest.approx([50 + 200 * 0.05, 80 + 200 * 0.05])
-    assert set(texts(axes.get_legend().get_texts())) == {"kept its word", "trained"}
+    assert set(texts(axes.get_legend().get_texts())) == {"as promised", "trained"}
 
 
 def test_share_points_draw_each_share_with_its_interval():
