@@ -91,7 +91,8 @@ def trade_off(
                 continue
             ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
             place = (loss, 100 * share)
-            aside = (-6, 9) if index == 0 else (8, -13)  # the first group's names keep out of the others' way
+            # the first group's names stand under its points, out of the others' way, and over those at the bottom
+            aside = (8, -13) if index else (0, -19 if share > 0.08 else 10)
             axes.annotate(
                 name,
                 place,
@@ -99,7 +100,7 @@ def trade_off(
                 textcoords="offset points",
                 fontsize=9,
                 bbox=ground,
-                ha="right" if index == 0 else "left",
+                ha="left" if index else "center",
             )
     axes.axvline(before, color=PALETTE[-1], linewidth=1, linestyle=":", marker="", label=untrained)
     ticks = [0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8, 12]
