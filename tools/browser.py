@@ -48,7 +48,7 @@ def find_program() -> str | None:
 
 
 class Browser:
-    """A headless Chromium, driven through its DevTools pipe: `call` a method, read `events`."""
+    """A headless Chromium, driven through its DevTools pipe: `call` a method, read `events` of page and workers."""
 
     def __init__(self, program: str, profile: str) -> None:
         to_browser, self._write = os.pipe()
@@ -80,20 +80,31 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method and wait for its result; events that arrive meanwhile are kept."""
-        self._count += 1
-        message: dict[str, Any] = {"id": self._count, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
+        number = self._send(method, self._session, **params)
         for answer in self._messages():
-            if answer.get("id") == self._count:
+            if answer.get("id") == number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
         raise TimeoutError(f"{method}: no answer from the browser within {LOAD_TIMEOUT:.0f} s")
+
+    def _send(self, method: str, session: str | None, **params: Any) -> int:
+        """Send a message without waiting; the number of its answer."""
+        self._count += 1
+        message: dict[str, Any] = {"id": self._count, "method": method, "params": params}
+        if session:
+            message["sessionId"] = session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        return self._count
+
+    def _watch(self, session: str) -> None:
+        """Let a worker, which waits for this, begin, and report what it asks for; its complaints come from the page."""
+        for method in ("Network.enable", "Runtime.runIfWaitingForDebugger"):
+            self._send(method, session)
 
     def wait(self, method: str) -> None:
         """Wait for an event."""
@@ -110,6 +121,8 @@ class Browser:
                 message = json.loads(raw)
                 if "method" in message:
                     self.events.append(message)
+                if message.get("method") == "Target.attachedToTarget":
+                    self._watch(message["params"]["sessionId"])
                 yield message
             try:
                 chunk = os.read(self._read, 1 << 20)

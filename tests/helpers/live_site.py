@@ -144,11 +144,11 @@ class Visitor:
         return found
 
     def loaded(self) -> list[str]:
-        """The names of the files of models that the page itself, not its worker, has asked for, in order."""
+        """The names of the files of models that the page and its worker have asked for, in order."""
         return [url.rpartition("/")[2] for url in self.requests() if "/models/" in url]
 
     def requests(self) -> list[str]:
-        """The addresses that the page itself has asked for, in order."""
+        """The addresses that the page and its worker have asked for, in order."""
         return [
             event["params"]["request"]["url"]
             for event in self.chromium.events
@@ -163,14 +163,19 @@ class Visitor:
         return found | {f"no screen reader can name {control}" for control in self.js(NAMELESS)}
 
 
+def build(site: Path, stages: dict[str, Callable[[Path], Any]] | None = None, **published: Any) -> None:
+    """Make a site with the modules of the page and, if there are stages, models; a folder of it may be another site."""
+    shutil.copytree(LIVE, site / "_static" / "live")
+    if stages:
+        publish(site / "models", stages, **published)
+
+
 @contextmanager
-def visited(site: Path, stages: dict[str, Callable[[Path], Any]], pages: dict[str, str]) -> Iterator[Visitor]:
-    """Someone who visits a new site with the modules of the page, published stages, and pages by name."""
+def visited(site: Path, pages: dict[str, str]) -> Iterator[Visitor]:
+    """Someone who visits pages, which are written into a site by their names."""
     program = find_program()
     if not program:
         pytest.skip("Chromium is not installed")
-    shutil.copytree(LIVE, site / "_static" / "live")
-    publish(site / "models", stages)
     for name, content in pages.items():
         (site / name).write_text(content, encoding="utf-8")
     with open_site(site, program) as (chromium, origin):

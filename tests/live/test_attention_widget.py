@@ -11,7 +11,7 @@ import browser
 import pytest
 import torch
 from live_modules import spread
-from live_site import Visitor, page, visited
+from live_site import Visitor, build, page, visited
 
 from minillm import GPT, GPTConfig, Tokenizer
 from minillm.figures.text import visible
@@ -41,8 +41,9 @@ def visitor(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[
         "page.html": page("attention", text=TEXT, layer=1, head=3),
         "other.html": page("attention", stage="ppo", text=TEXT),
     }
-    stages = {"base": lambda target: shutil.copytree(folder, target)}
-    with visited(tmp_path_factory.mktemp("site"), stages, pages) as someone:
+    site = tmp_path_factory.mktemp("site")
+    build(site, {"base": lambda target: shutil.copytree(folder, target)})
+    with visited(site, pages) as someone:
         yield someone
 
 

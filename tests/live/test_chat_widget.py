@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import browser
-import live_site
 import pytest
 from live_modules import LIVE, spread
+from live_site import Visitor, build, page, visited
 
 from minillm import GPT, GPTConfig, Tokenizer, generate, render_chat
 from minillm.text.chat import answer_text, stop_ids
@@ -40,7 +40,7 @@ def model(tokenizer: Tokenizer) -> GPT:
     return model
 
 
-class Visitor(live_site.Visitor):
+class Talker(Visitor):
     """Someone who talks to the widget."""
 
     def say(self, text: str) -> None:
@@ -55,39 +55,36 @@ class Visitor(live_site.Visitor):
 
 
 def chat_page(stage: str, root: str) -> str:
-    return live_site.page("chat", root, stage=stage, prompts=["Hello there", "<b>"])
+    return page("chat", root, stage=stage, prompts=["Hello there", "<b>"])
 
 
 @pytest.fixture(scope="module")
-def visitor(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tokenizer) -> Iterator[Visitor]:
-    program = browser.find_program()
-    if not program:
-        pytest.skip("Chromium is not installed")
+def visitor(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tokenizer) -> Iterator[Talker]:
     site = tmp_path_factory.mktemp("site")
-    shutil.copytree(LIVE, site / "_static" / "live")
-    shutil.copytree(LIVE, site / "bare" / "_static" / "live")  # a site without models
 
     def write(folder: Path) -> None:
         model.save_pretrained(folder)
         tokenizer.save(folder)
 
-    live_site.publish(site / "models", {"sft": write, "spoiled": write})
+    build(site, {"sft": write, "spoiled": write})
+    build(site / "bare")
     weights = site / "models" / "spoiled" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x07")
-    for name, stage, root in (("sft", "sft", ""), ("spoiled", "spoiled", ""), ("other", "ppo", "")):
-        (site / f"{name}.html").write_text(chat_page(stage, root), encoding="utf-8")
-    (site / "missing.html").write_text(chat_page("sft", "bare/"), encoding="utf-8")
     shutil.copytree(LIVE, site / "own" / "live")
     write(site / "own" / "assistant")
-    (site / "own" / "index.html").write_text(OWN_PAGE, encoding="utf-8")
-    with browser.open_site(site, program) as (chromium, origin):
-        yield Visitor(chromium, origin)
+    pages = {
+        "sft.html": chat_page("sft", ""),
+        "spoiled.html": chat_page("spoiled", ""),
+        "other.html": chat_page("ppo", ""),
+        "missing.html": chat_page("sft", "bare/"),
+        "own/index.html": OWN_PAGE,
+    }
+    with visited(site, pages) as someone:
+        yield Talker(someone.chromium, someone.origin)
 
 
 @pytest.mark.parametrize("look", browser.VIEWS)
-def test_it_answers_as_the_package_does(
-    visitor: Visitor, model: GPT, tokenizer: Tokenizer, look: str
-) -> None:
+def test_it_answers_as_the_package_does(visitor: Talker, model: GPT, tokenizer: Tokenizer, look: str) -> None:
     """And what looks like HTML or like a control token stays text."""
     visitor.open("sft.html", look)
     visitor.temperature(0)
@@ -106,7 +103,7 @@ def test_it_answers_as_the_package_does(
     assert visitor.problems() == set()
 
 
-def test_a_conversation_goes_on(visitor: Visitor, model: GPT, tokenizer: Tokenizer) -> None:
+def test_a_conversation_goes_on(visitor: Talker, model: GPT, tokenizer: Tokenizer) -> None:
     """What is in the cache of the conversation so far is that conversation, wherever an answer was stopped."""
     visitor.open("sft.html")
     visitor.temperature(0)
@@ -129,7 +126,7 @@ def test_a_conversation_goes_on(visitor: Visitor, model: GPT, tokenizer: Tokeniz
     assert visitor.problems() == set()
 
 
-def test_a_prompt_can_be_clicked_and_a_conversation_begun_anew(visitor: Visitor) -> None:
+def test_a_prompt_can_be_clicked_and_a_conversation_begun_anew(visitor: Talker) -> None:
     visitor.open("sft.html")
     visitor.js("document.querySelector('.prompts button').click()")
     visitor.wait(lambda: visitor.said("you") == ["Hello there"] and visitor.said("assistant") != [""])
@@ -141,7 +138,7 @@ def test_a_prompt_can_be_clicked_and_a_conversation_begun_anew(visitor: Visitor)
     assert visitor.problems() == set()
 
 
-def test_a_message_that_is_too_long_stays_with_its_writer(visitor: Visitor) -> None:
+def test_a_message_that_is_too_long_stays_with_its_writer(visitor: Talker) -> None:
     visitor.open("sft.html")
     long = "hat " * 3001
     visitor.say(long)
@@ -150,13 +147,13 @@ def test_a_message_that_is_too_long_stays_with_its_writer(visitor: Visitor) -> N
     assert visitor.js("document.querySelector('textarea').value") == long
 
 
-def test_what_is_missing_or_spoiled_is_said(visitor: Visitor) -> None:
-    for page, told in (
+def test_what_is_missing_or_spoiled_is_said(visitor: Talker) -> None:
+    for name, told in (
         ("missing.html", "minillm publish"),
         ("spoiled.html", "is not what the manifest describes"),
         ("other.html", 'have no stage "ppo"'),
     ):
-        visitor.open(page)
+        visitor.open(name)
         assert visitor.problems() == set()
         visitor.say("Hi")
         visitor.wait(lambda told=told: told in visitor.status())
@@ -165,7 +162,7 @@ def test_what_is_missing_or_spoiled_is_said(visitor: Visitor) -> None:
 
 
 def test_the_page_of_the_deployment_chapter_answers(
-    visitor: Visitor, model: GPT, tokenizer: Tokenizer
+    visitor: Talker, model: GPT, tokenizer: Tokenizer
 ) -> None:
     visitor.chromium.load(visitor.origin + "own/index.html", "light")
     visitor.wait(lambda: len(visitor.js("document.querySelector('#answer')?.textContent ?? ''")) > 0)
@@ -179,7 +176,7 @@ def test_the_page_of_the_deployment_chapter_answers(
 
 
 @pytest.mark.parametrize("view", browser.VIEWS)
-def test_there_are_no_barriers(visitor: Visitor, view: str) -> None:
+def test_there_are_no_barriers(visitor: Talker, view: str) -> None:
     visitor.open("sft.html", view)
     visitor.say("Hi")
     visitor.wait(lambda: visitor.said("assistant") not in ([], [""]))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import browser
-import live_site
 import pytest
 import torch
-from live_modules import LIVE, spread
-from live_site import Visitor
+from live_modules import spread
+from live_site import Visitor, build, page, visited
 
 from minillm import GPT, GPTConfig, Tokenizer, generate, render_chat
 from minillm.model.adapters import load_adapter, save_adapter
@@ -50,23 +48,18 @@ def site(tmp_path_factory: pytest.TempPathFactory, base: GPT, tokenizer: Tokeniz
             spread(layer.lora_B, 6)
         save_adapter(model, folder / "adapter")
 
-    for name, parents in (("", ["sft"]), ("alone/", ["other"])):
-        shutil.copytree(LIVE, site / name / "_static" / "live")
-        stages = {"sft": write_base, "lora": write_adapter}
-        live_site.publish(site / name / "models", stages, {"lora": parents})
-    for name, root in (("lora", ""), ("alone", "alone/")):
-        page = live_site.page("lora", root, stage="lora", prompts=[QUESTION])
-        (site / f"{name}.html").write_text(page, encoding="utf-8")
+    stages = {"sft": write_base, "lora": write_adapter}
+    build(site, stages, parents={"lora": ["sft"]})
+    build(site / "alone", stages, parents={"lora": ["other"]})
     return site
 
 
 @pytest.fixture(scope="module")
 def visitor(site: Path) -> Iterator[Visitor]:
-    program = browser.find_program()
-    if not program:
-        pytest.skip("Chromium is not installed")
-    with browser.open_site(site, program) as (chromium, origin):
-        yield Visitor(chromium, origin)
+    roots = {"lora.html": "", "alone.html": "alone/"}
+    pages = {name: page("lora", root, stage="lora", prompts=[QUESTION]) for name, root in roots.items()}
+    with visited(site, pages) as someone:
+        yield someone
 
 
 def answer(site: Path, tokenizer: Tokenizer, share: float) -> str:

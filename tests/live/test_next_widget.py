@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import browser
 import pytest
 import torch
-from live_modules import LIVE, spread
-from live_site import Visitor, page, publish
+from live_modules import spread
+from live_site import Visitor, build, page, visited
 
 from minillm import GPT, GPTConfig, Tokenizer
 from minillm.figures import still_table
@@ -84,12 +83,7 @@ def test_readings_are_pytorchs_in_whatever_order_texts_change(
 
 @pytest.fixture(scope="module")
 def visitor(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tokenizer) -> Iterator[Visitor]:
-    program = browser.find_program()
-    if not program:
-        pytest.skip("Chromium is not installed")
     site = tmp_path_factory.mktemp("site")
-    for root in ("", "bare"):  # the second without models
-        shutil.copytree(LIVE, site / root / "_static" / "live")
 
     def write(folder: Path) -> None:
         save(folder, model, tokenizer)
@@ -99,13 +93,21 @@ def visitor(tmp_path_factory: pytest.TempPathFactory, model: GPT, tokenizer: Tok
         for step in (0, 50):
             write_snapshot(folder, step, made(10 + step).state_dict())
 
-    publish(site / "models", {"base": with_snapshots, "sft": write}, steps=200)
-    still = still_table(["next token", "share"], [[" hat", "30 %"]])
-    for name, stage, root in (("next", "base", ""), ("plain", "sft", ""), ("missing", "base", "bare/")):
-        shown = page("next", root, still=still, stage=stage, text=TEXT, texts=[OTHER], floor=0.507)
-        (site / f"{name}.html").write_text(shown, encoding="utf-8")
-    with browser.open_site(site, program) as (chromium, origin):
-        yield Visitor(chromium, origin)
+    build(site, {"base": with_snapshots, "sft": write}, steps=200)
+    build(site / "bare")
+    options = {
+        "still": still_table(["next token", "share"], [[" hat", "30 %"]]),
+        "text": TEXT,
+        "texts": [OTHER],
+        "floor": 0.507,
+    }
+    pages = {
+        "next.html": page("next", stage="base", **options),
+        "plain.html": page("next", stage="sft", **options),
+        "missing.html": page("next", "bare/", stage="base", **options),
+    }
+    with visited(site, pages) as someone:
+        yield someone
 
 
 def begin(visitor: Visitor, name: str = "next.html", look: str = "light") -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import browser
-import live_site
 import pytest
 import torch
-from live_modules import LIVE, spread
-from live_site import Visitor
+from live_modules import spread
+from live_site import Visitor, build, page, visited
 
 from minillm import GPT, GPTConfig, Tokenizer, generate, render_chat
 from minillm.model.heads import RewardModel
@@ -44,34 +42,26 @@ def models(tokenizer: Tokenizer) -> dict[str, Any]:
 def visitor(
     tmp_path_factory: pytest.TempPathFactory, models: dict[str, Any], tokenizer: Tokenizer
 ) -> Iterator[Visitor]:
-    program = browser.find_program()
-    if not program:
-        pytest.skip("Chromium is not installed")
     site = tmp_path_factory.mktemp("site")
 
     def writer(name: str) -> Any:
         return lambda folder: (models[name].save_pretrained(folder), tokenizer.save(folder))
 
-    sites = {
-        "": {name: writer(name) for name in models},
-        "few/": {"sft": writer("sft"), "twin": writer("sft")},
-        "bare/": {},
+    build(site, {name: writer(name) for name in models})
+    build(site / "few", {"sft": writer("sft"), "twin": writer("sft")})
+    build(site / "bare")
+    asked = {
+        "all.html": ("", STAGES),
+        "twins.html": ("few/", ["sft", "twin"]),
+        "none.html": ("few/", ["ppo", "dpo"]),
+        "missing.html": ("bare/", STAGES),
     }
-    for root, stages in sites.items():
-        shutil.copytree(LIVE, site / root / "_static" / "live")
-        if stages:
-            live_site.publish(site / root / "models", stages)
     pages = {
-        "all": ("", STAGES),
-        "twins": ("few/", ["sft", "twin"]),
-        "none": ("few/", ["ppo", "dpo"]),
-        "missing": ("bare/", STAGES),
+        name: page("stages", root, stages=stages, prompts=["Hello there"])
+        for name, (root, stages) in asked.items()
     }
-    for name, (root, stages) in pages.items():
-        page = live_site.page("stages", root, stages=stages, prompts=["Hello there"])
-        (site / f"{name}.html").write_text(page, encoding="utf-8")
-    with browser.open_site(site, program) as (chromium, origin):
-        yield Visitor(chromium, origin)
+    with visited(site, pages) as someone:
+        yield someone
 
 
 def ask(visitor: Visitor, text: str, done: str = "document.querySelector('.answer button') !== null") -> None:
@@ -196,8 +186,8 @@ def test_escape_stops(visitor: Visitor) -> None:
 
 
 def test_what_is_missing_is_said(visitor: Visitor) -> None:
-    for page, told in (("missing", "minillm publish"), ("none", "have none of: ppo, dpo")):
-        visitor.open(f"{page}.html")
+    for name, told in (("missing", "minillm publish"), ("none", "have none of: ppo, dpo")):
+        visitor.open(f"{name}.html")
         visitor.js("document.querySelector('.prompts button').click()")
         visitor.wait(lambda told=told: told in visitor.status())
         assert not visitor.js("document.querySelector('[type=submit]').disabled")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import browser
 import pytest
-from live_modules import LIVE
-from live_site import Visitor, page, publish
+from live_site import Visitor, build, page, visited
 
 from minillm import Tokenizer, World
 from minillm.figures import token_boxes
@@ -57,19 +55,16 @@ def test_bytes_are_shown_as_python_shows_them(node: Any) -> None:
 
 @pytest.fixture(scope="module")
 def visitor(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Iterator[Visitor]:
-    program = browser.find_program()
-    if not program:
-        pytest.skip("Chromium is not installed")
     site = tmp_path_factory.mktemp("site")
-    for root in ("", "bare"):  # the second without models
-        shutil.copytree(LIVE, site / root / "_static" / "live")
-    publish(site / "models", {"tokenizer": tokenizer.save})
+    build(site, {"tokenizer": tokenizer.save})
+    build(site / "bare")
     still = token_boxes({"ours": [b"The", b" baker"]})
-    for name, root in (("tokens", ""), ("missing", "bare/")):
-        shown = page("tokens", root, still=still, text="The baker.", examples=EXAMPLES)
-        (site / f"{name}.html").write_text(shown, encoding="utf-8")
-    with browser.open_site(site, program) as (chromium, origin):
-        yield Visitor(chromium, origin)
+    pages = {
+        name: page("tokens", root, still=still, text="The baker.", examples=EXAMPLES)
+        for name, root in {"tokens.html": "", "missing.html": "bare/"}.items()
+    }
+    with visited(site, pages) as someone:
+        yield someone
 
 
 def shown(visitor: Visitor) -> list[tuple[str, int]]:

@@ -11,7 +11,7 @@ import browser
 import pytest
 import torch
 from live_modules import spread
-from live_site import Visitor, page, visited
+from live_site import Visitor, build, page, visited
 
 from minillm import GPT, GPTConfig, Tokenizer
 from minillm.figures import point_cloud
@@ -42,8 +42,9 @@ def visitor(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[
     points = torch.eye(4)[:, :3].tolist()
     cloud = point_cloud({"now": points}, WORDS, ["a", "b", "a", "b"])._repr_html_()
     pages = {"page.html": page("vectors", word="hat", body=cloud)}
-    stages = {"base": lambda target: shutil.copytree(folder, target)}
-    with visited(tmp_path_factory.mktemp("site"), stages, pages) as someone:
+    site = tmp_path_factory.mktemp("site")
+    build(site, {"base": lambda target: shutil.copytree(folder, target)})
+    with visited(site, pages) as someone:
         yield someone
 
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import browser
-import live_site
 import pytest
-from live_modules import LIVE, spread
-from live_site import Visitor
+from live_modules import spread
+from live_site import Visitor, build, page, visited
 
 from minillm import GPT, GPTConfig, Tokenizer, generate, render_chat
 from minillm.text.chat import answer_text, save_chat_format
@@ -41,14 +40,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path
 
 @pytest.fixture(scope="module")
 def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
-    program = browser.find_program()
-    if not program:
-        pytest.skip("Chromium is not installed")
     site = tmp_path_factory.mktemp("site")
-    shutil.copytree(LIVE, site / "_static" / "live")
-    (site / "yours.html").write_text(live_site.page("yours"), encoding="utf-8")
-    with browser.open_site(site, program) as (chromium, origin):
-        yield Visitor(chromium, origin)
+    build(site)
+    with visited(site, {"yours.html": page("yours")}) as someone:
+        yield someone
 
 
 def drop(visitor: Visitor, folder: Path) -> None:
