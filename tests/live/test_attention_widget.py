@@ -96,7 +96,7 @@ def test_the_workers_numbers_are_pytorchs(
 def test_a_text_that_is_too_long_is_refused(node: Any, folder: Path) -> None:
     node.call("load", str(folder))
     node.call("tokenizer", str(folder / "tokenizer.json"))
-    with pytest.raises(Exception, match="has 62 tokens, at most 60 fit"):
+    with pytest.raises(Exception, match="has 61 tokens, at most 59 fit"):
         node.call("lookBack", "1 " * 30 + "1", [])
 
 
@@ -181,7 +181,7 @@ def test_another_text_is_typed(visitor: Visitor, tokenizer: Tokenizer) -> None:
     shown = visitor.js("[...document.querySelectorAll('.tiles span')].map(e => e.textContent)")
     assert "".join(shown[1:]).replace("·", " ") == MARKUP
     visitor.chromium.call("Input.insertText", text="1 " * 40)
-    visitor.wait(lambda: "at most 60 fit" in visitor.status())
+    visitor.wait(lambda: "at most 59 fit" in visitor.status())
     assert visitor.problems() == set()
 
 

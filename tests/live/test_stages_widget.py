@@ -50,11 +50,15 @@ def visitor(
     build(site, {name: writer(name) for name in models})
     build(site / "few", {"sft": writer("sft"), "twin": writer("sft")})
     build(site / "bare")
+    build(site / "spoiled", {name: writer(name) for name in ("sft", "ppo", "reward")})
+    judge = site / "spoiled" / "models" / "reward" / "model.safetensors"
+    judge.write_bytes(judge.read_bytes()[:-1] + b"\x07")
     asked = {
         "all.html": ("", STAGES),
         "twins.html": ("few/", ["sft", "twin"]),
         "none.html": ("few/", ["ppo", "dpo"]),
         "missing.html": ("bare/", STAGES),
+        "spoiled.html": ("spoiled/", ["ppo", "sft"]),
     }
     pages = {
         name: page("stages", root, stages=stages, prompts=["Hello there"])
@@ -171,6 +175,18 @@ def test_equal_answers_leave_no_choice(visitor: Visitor) -> None:
     numbers = visitor.texts(".answer .note div")
     assert numbers == ["Log-probability ratio to SFT of this one answer: +0.00 nats"] * 2
     assert visitor.js("document.querySelector('.answer button')") is None
+    assert visitor.problems() == set()
+
+
+def test_answers_do_not_wait_for_the_reward_model(visitor: Visitor) -> None:
+    """It comes last, after the models that answer; where it is spoiled, that is told when it is needed."""
+    visitor.open("spoiled.html")
+    ask(visitor, QUESTION)
+    weights = [url.split("/")[-2] for url in visitor.requests() if url.endswith(".safetensors")]
+    assert weights[:3] == ["ppo", "sft", "reward"]
+    visitor.focus("[aria-label='This is the best: ppo']")
+    visitor.key("Enter")
+    visitor.wait(lambda: "is not what the manifest describes" in verdict(visitor))
     assert visitor.problems() == set()
 
 

@@ -1,7 +1,7 @@
 // What every widget with a question has: a field, buttons that send and stop, examples to click, and a line that says
 // what happens.
 
-import { make } from "./dom.js";
+import { button, form, make, sender } from "./dom.js";
 import { Loading } from "./loading.js";
 
 export class Asking extends Loading {
@@ -14,15 +14,11 @@ export class Asking extends Loading {
     super(stage);
     this.act = act;
     this.input = make("textarea", { rows: 1, placeholder: label, "aria-label": label });
-    this.send = make("button", { type: "submit", className: "main" }, send);
-    this.stop = make("button", { type: "button", disabled: true, onclick: () => this.abort() }, "Stop");
-    this.form = make("form", {}, this.input, this.send, this.stop);
-    this.form.onsubmit = (event) => {
-      event.preventDefault();
-      this.ask(this.input.value.trim());
-    };
-    this.prompts = make("div", { className: "prompts" }, ...JSON.parse(prompts).map((text) =>
-      make("button", { type: "button", onclick: () => this.ask(text) }, text)));
+    this.send = sender(send);
+    this.stop = button("Stop", () => this.abort(), { disabled: true });
+    this.form = form(() => this.ask(this.input.value.trim()), this.input, this.send, this.stop);
+    const examples = JSON.parse(prompts).map((text) => button(text, () => this.ask(text)));
+    this.prompts = make("div", { className: "prompts" }, ...examples);
     this.input.addEventListener("keydown", (event) => this.key(event));
   }
 

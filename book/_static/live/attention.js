@@ -1,9 +1,10 @@
 // The worker's part of widget_attention.js: where each token of a text looks, and what the model expects after it.
 
-import { END_OF_TEXT } from "./chat.js";
+import { asText } from "./chat.js";
 import { softmax } from "./decoder.js";
 import { attentionWeights, withoutHeads } from "./inspect.js";
 import { visible } from "./pieces.js";
+import { highest } from "./sampling.js";
 
 const SHOWN = 6; // likeliest tokens, at most
 const LEAST = 0.001; // of them all but the first have at least this
@@ -17,11 +18,7 @@ const LEAST = 0.001; // of them all but the first have at least this
  *   and the likeliest next tokens with their probabilities, for the whole model and without these heads
  */
 export function lookBack({ model, tokenizer }, { text, off }) {
-  const ids = [tokenizer.specialTokens.get(END_OF_TEXT), ...tokenizer.encode(text)];
-  const { contextLength } = model.shape;
-  if (ids.length > contextLength) {
-    throw new RangeError(`The text has ${ids.length} tokens, at most ${contextLength} fit. Make it shorter.`);
-  }
+  const ids = asText(text, tokenizer, model.shape.contextLength);
   const rest = withoutHeads(off);
   const whole = softmax(model.forward(ids));
   const now = softmax(model.forward(ids, model.newCache(), rest));
@@ -35,6 +32,5 @@ export function lookBack({ model, tokenizer }, { text, off }) {
 }
 
 function likeliest(probs) {
-  const order = Array.from(probs.keys()).sort((a, b) => probs[b] - probs[a]).slice(0, SHOWN);
-  return order.filter((id, rank) => rank === 0 || probs[id] >= LEAST);
+  return highest(probs, SHOWN).filter((id, rank) => rank === 0 || probs[id] >= LEAST);
 }

@@ -42,10 +42,19 @@ export function promptOf(messages, tokenizer, contextLength) {
     ids = renderChat([...system, ...turns.slice(leftOut)], tokenizer);
     if (ids.length <= contextLength / 2 || leftOut + 1 === turns.length) break;
   }
-  if (ids.length > contextLength) {
-    throw new RangeError(`The message has ${ids.length} tokens, at most ${contextLength} fit. Make it shorter.`);
-  }
+  checkLength("message", ids.length, contextLength);
   return { ids, leftOut };
+}
+
+/** A text as in the training: behind the mark of a text's beginning; `taken` are further ids at its end. */
+export function asText(text, tokenizer, contextLength, taken = []) {
+  const ids = [...tokenizer.encode(text), ...taken];
+  checkLength("text", ids.length, contextLength - 1);
+  return [tokenizer.specialTokens.get(END_OF_TEXT), ...ids];
+}
+
+function checkLength(what, length, most) {
+  if (length > most) throw new RangeError(`The ${what} has ${length} tokens, at most ${most} fit. Make it shorter.`);
 }
 
 /** The text of ids as they come, whole characters at a time, without the space in front. */

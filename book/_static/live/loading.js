@@ -24,20 +24,17 @@ export class Loading {
   }
 
   /**
-   * Show one bar while several things load side by side; their results.
-   * @param {((onProgress: (loaded: number, total: number) => void) => Promise<any>)[]} loads
+   * Show a bar while something loads; its result.
+   * @param {(onProgress: (loaded: number, total: number) => void) => Promise<any>} start
    */
-  async during(...loads) {
-    const bytes = loads.map(() => [0, 0]);
+  async during(start) {
     this.bar.hidden = false;
     this.bar.removeAttribute("value");
     try {
-      return await Promise.all(loads.map((start, i) => start((...progress) => {
-        bytes[i] = progress;
-        const [loaded, total] = [0, 1].map((k) => bytes.reduce((sum, each) => sum + each[k], 0));
+      return await start((loaded, total) => {
         Object.assign(this.bar, { max: total, value: loaded });
         this.tell(`Loading: ${megabytes(loaded)} of ${megabytes(total)}`);
-      })));
+      });
     } finally {
       this.bar.hidden = true;
     }

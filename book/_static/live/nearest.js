@@ -4,6 +4,7 @@
 
 import { END_OF_TEXT } from "./chat.js";
 import { visible } from "./pieces.js";
+import { highest } from "./sampling.js";
 
 const SHOWN = 12;
 const TURN = 64; // tokens that are read before messages are let in
@@ -27,8 +28,8 @@ export async function nearest({ model, tokenizer }, { word, id, layer }, pause) 
   if (ids.length !== 1) return { pieces, near: [], nLayer };
   const directions = layer ? (await afterLayers(model, tokenizer, pause))[layer] : embedding(model);
   const cosines = directions.map((direction) => dot(direction, directions[ids[0]]));
-  const order = [...cosines.keys()].filter((other) => other !== ids[0]).sort((a, b) => cosines[b] - cosines[a]);
-  return { pieces, near: order.slice(0, SHOWN).map((id) => ({ ...named(id), cosine: cosines[id] })), nLayer };
+  const order = highest(cosines, SHOWN + 1).filter((other) => other !== ids[0]).slice(0, SHOWN);
+  return { pieces, near: order.map((id) => ({ ...named(id), cosine: cosines[id] })), nLayer };
 }
 
 /** A word stands behind a space in a text, so that is how it is looked up; "" has no token. */

@@ -1,9 +1,9 @@
 // What a language model makes of a text: how surprised it is by each token, and what it expects next.
 
+import { asText } from "./chat.js";
 import { visible } from "./pieces.js";
-import { logSumExp } from "./sampling.js";
+import { highest, logSumExp } from "./sampling.js";
 
-const BEFORE_TEXT = "<|endoftext|>"; // what stood before each document of the training
 const SHOWN = 10; // of the likeliest next tokens
 
 const memories = new WeakMap(); // model -> what it has read: its beginning need not be read again
@@ -15,10 +15,8 @@ const memories = new WeakMap(); // model -> what it has read: its beginning need
  *   the likeliest ones; pieces as they are shown
  */
 export function read({ model, tokenizer }, { text, taken }) {
-  const ids = [...tokenizer.encode(text), ...taken];
-  const most = model.shape.contextLength - 1;
-  if (ids.length > most) throw new RangeError(`The text has ${ids.length} tokens, at most ${most} fit. Make it shorter.`);
-  const { surprises, logits } = readOn(model, [tokenizer.specialTokens.get(BEFORE_TEXT), ...ids]);
+  const [start, ...ids] = asText(text, tokenizer, model.shape.contextLength, taken);
+  const { surprises, logits } = readOn(model, [start, ...ids]);
   const piece = (id) => visible(tokenizer.tokenBytes(id));
   return {
     tokens: ids.map((id, i) => ({ id, piece: piece(id), surprise: surprises[i] })),
@@ -43,9 +41,4 @@ function readOn(model, ids) {
   }
   Object.assign(memory, { ids, surprises });
   return { surprises, logits };
-}
-
-/** The places of the largest numbers, the largest first, of equal ones the first. */
-function highest(numbers, count) {
-  return Array.from(numbers.keys()).sort((a, b) => numbers[b] - numbers[a] || a - b).slice(0, count);
 }

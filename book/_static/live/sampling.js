@@ -107,6 +107,11 @@ export function logSumExp(logits) {
   return largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
 }
 
+/** The places of the largest numbers, the largest first, of equal ones the first. */
+export function highest(numbers, count) {
+  return Array.from(numbers.keys()).sort((a, b) => numbers[b] - numbers[a] || a - b).slice(0, count);
+}
+
 /** The place of the largest number, the first of equal ones. */
 export function argmax(numbers) {
   let best = 0;

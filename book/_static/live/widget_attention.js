@@ -2,7 +2,7 @@
 // it gives them in one head. Heads can be switched off, and what the model expects next changes.
 
 import { ask } from "./client.js";
-import { make } from "./dom.js";
+import { button, fillShares, form, make, sender } from "./dom.js";
 import { Loading } from "./loading.js";
 
 const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, Home: -Infinity, End: Infinity };
@@ -35,22 +35,18 @@ class AttentionWidget {
 
   build(text) {
     this.input = make("input", { type: "text", value: text, autocomplete: "off", "aria-label": "Text" });
-    this.form = make("form", {}, this.input, make("button", { type: "submit", className: "main" }, "Look"));
-    this.form.onsubmit = (event) => {
-      event.preventDefault();
-      this.read();
-    };
+    this.form = form(() => this.read(), this.input, sender("Look"));
     this.input.oninput = () => this.result && this.read();
     this.layer = make("select", { onchange: () => this.show() });
     this.head = make("select", { onchange: () => this.show() });
     this.on = make("input", { type: "checkbox", checked: true, onchange: () => this.turn() });
-    this.all = make("button", { type: "button", onclick: () => this.turnAll() }, "All heads on");
+    this.all = button("All heads on", () => this.turnAll());
     this.settings = make("div", { className: "settings" }, make("label", {}, "Layer ", this.layer),
       make("label", {}, "Head ", this.head), make("label", {}, this.on, " on"), this.all);
     this.tokens = make("div", { className: "tiles", role: "radiogroup", "aria-label": "The token that looks" });
     this.tokens.addEventListener("keydown", (event) => this.key(event));
     this.tokens.addEventListener("pointerleave", () => this.show());
-    this.next = make("table", { className: "shares" }, make("caption", {}, "The token that comes after the text"));
+    this.next = make("table", { className: "shares" });
     this.found = [this.tokens, this.settings, this.next];
     for (const part of this.found) part.hidden = true;
     const { bar, status } = this.loading;
@@ -169,18 +165,8 @@ class AttentionWidget {
     this.all.disabled = isWhole;
     const without = `${this.off.size} head${this.off.size > 1 ? "s" : ""} off`;
     const columns = ["token", "all heads on", ...(isWhole ? [] : [without])];
-    const titles = columns.map((text) => make("th", { scope: "col" }, text));
-    const rows = this.result.next.map(({ piece, whole, now }) => make("tr", {}, make("th", { scope: "row" }, piece),
-      ...(isWhole ? [whole] : [whole, now]).map(share)));
-    this.next.tHead?.remove();
-    this.next.tBodies[0]?.remove();
-    this.next.append(make("thead", {}, make("tr", {}, ...titles)), make("tbody", {}, ...rows));
+    const told = (share) => [`${(100 * share).toFixed(1)} %`, share];
+    const rows = this.result.next.map(({ piece, whole, now }) => [piece, ...(isWhole ? [whole] : [whole, now]).map(told)]);
+    fillShares(this.next, "The token that comes after the text", columns, rows);
   }
-}
-
-/** A cell with a probability and a bar of that length. */
-function share(probability) {
-  const cell = make("td", { className: "share" }, `${(100 * probability).toFixed(1)} %`);
-  cell.style.setProperty("--share", probability);
-  return cell;
 }

@@ -2,7 +2,7 @@
 
 import { Asking } from "./asking.js";
 import { chat } from "./client.js";
-import { make, slider } from "./dom.js";
+import { button, make, slider } from "./dom.js";
 
 const hintOf = (size) => `The first message loads the model, about ${size}. It runs in this page: what you write stays here.`;
 const TOP_P = 0.95; // as `minillm chat`
@@ -21,7 +21,7 @@ export class ChatWidget {
     this.asking = new Asking(act, { prompts, label: "Your message", send: "Send" }, stage);
     this.log = make("div", { className: "log", role: "log", tabIndex: 0, "aria-label": "Conversation" });
     this.heat = slider("Temperature", { min: 0, max: 1.5, step: 0.1, value: TEMPERATURE });
-    const anew = make("button", { type: "button", onclick: () => this.clear() }, "New conversation");
+    const anew = button("New conversation", () => this.clear());
     const settings = make("div", { className: "settings" }, this.heat.label, anew);
     const { prompts: examples, form, bar, status } = this.asking;
     this.root = this.asking.within(this.log, examples, form, settings, bar, status);

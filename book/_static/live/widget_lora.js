@@ -43,7 +43,7 @@ class LoraWidget {
   async answer(text, signal) {
     this.wanted = text;
     const adapted = (onProgress) => ask({ do: "adapt", stage: this.stage }, { onProgress });
-    if (!this.model) [this.model] = await this.asking.during(adapted);
+    if (!this.model) this.model = await this.asking.during(adapted);
     if (signal.aborted) return this.asking.tell("Stopped.");
     if (text !== this.asked) await this.ends(text, signal);
     this.question.textContent = text;

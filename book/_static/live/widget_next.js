@@ -1,7 +1,7 @@
 // A text, what a model expects next, and how surprised it was so far; over the course of its training too.
 
 import { ask, load } from "./client.js";
-import { make, slider, tokenList } from "./dom.js";
+import { button, make, slider, tokenList } from "./dom.js";
 import { Loading } from "./loading.js";
 import { draw, samplingProbs } from "./sampling.js";
 
@@ -29,7 +29,6 @@ class NextWidget {
   }
 
   build(text, texts) {
-    const button = (name, onclick) => make("button", { type: "button", onclick }, name);
     this.input = make("textarea", { rows: 2, value: text, dir: "auto", "aria-label": "Your text" });
     this.input.oninput = () => this.begin();
     this.ask = button("Ask the model", () => this.update());
@@ -96,7 +95,7 @@ class NextWidget {
 
   async read(step) {
     if (!this.loaded.has(step)) {
-      const [found] = await this.loading.during((onProgress) => load(this.stage, onProgress, step));
+      const found = await this.loading.during((onProgress) => load(this.stage, onProgress, step));
       this.loaded.add(step);
       if (step === undefined) this.finish(found);
     }
@@ -148,10 +147,9 @@ class NextWidget {
     this.bars.replaceChildren(...this.likeliest.map(({ id, piece }) => {
       const bar = make("span", { className: "bar" });
       bar.style.width = `${100 * probs[id]}%`;
-      const chance = percent(probs[id]);
-      const button = make("button", { type: "button", onclick: () => this.take(id) },
-        make("span", {}, piece), make("span", {}, bar), ` ${chance}`);
-      return make("li", {}, button);
+      const choice = button(make("span", {}, piece), () => this.take(id));
+      choice.append(make("span", {}, bar), ` ${percent(probs[id])}`);
+      return make("li", {}, choice);
     }));
     this.bars.children[focused]?.firstChild.focus();
     const others = 1 - this.likeliest.reduce((sum, { id }) => sum + probs[id], 0);

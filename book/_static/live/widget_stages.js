@@ -3,7 +3,7 @@
 
 import { Asking } from "./asking.js";
 import { ask, chat, load } from "./client.js";
-import { make, megabytes, slider } from "./dom.js";
+import { button, make, megabytes, slider } from "./dom.js";
 import { filesOf, readManifest, sizeOf } from "./models.js";
 
 const REFERENCE = "sft", JUDGE = "reward";
@@ -23,7 +23,7 @@ export function start(element) {
 
 class StagesWidget {
   constructor(stages, prompts) {
-    Object.assign(this, { stages, seed: 0, votes: { all: 0, agreed: 0, blind: 0 } });
+    Object.assign(this, { stages, seed: 0, loads: new Map(), votes: { all: 0, agreed: 0, blind: 0 } });
     const act = (text, signal) => this.answer(text, signal);
     this.asking = new Asking(act, { prompts, label: "Your question", send: "Ask all" });
     this.heat = slider("Temperature", { min: 0, max: 1.5, step: 0.1, value: TEMPERATURE });
@@ -36,7 +36,8 @@ class StagesWidget {
     this.root = this.asking.within(examples, form, settings, bar, status, this.question, this.cards, this.verdict, this.legend);
   }
 
-  async load() {
+  /** Find out which models there are. */
+  async find() {
     const manifest = await readManifest();
     const isThere = (name) => manifest.stages.some(({ stage }) => stage === name);
     const leftOut = this.stages.filter((stage) => !isThere(stage));
@@ -44,15 +45,45 @@ class StagesWidget {
     if (!this.stages.length) throw new Error(`The models beside this site have none of: ${leftOut.join(", ")}.`);
     [this.reference, this.judge] = [REFERENCE, JUDGE].map((name) => (isThere(name) ? name : null));
     const names = [...new Set([...this.stages, this.reference, this.judge])].filter(Boolean);
-    const sizes = names.map((name) => `${name} ${megabytes(sizeOf(filesOf(manifest, name)))}`);
-    await this.asking.during(...names.map((name) => (onProgress) => load(name, onProgress)));
+    this.sizes = new Map(names.map((name) => [name, sizeOf(filesOf(manifest, name))]));
+    const sizes = names.map((name) => `${name} ${megabytes(this.sizes.get(name))}`);
     const missing = [...leftOut, ...(this.judge ? [] : [JUDGE]), ...(this.reference ? [] : [REFERENCE])];
-    this.told = `Loaded: ${sizes.join(", ")}.${missing.length ? ` Not there, so left out: ${missing.join(", ")}.` : ""}`;
+    this.told = `Models: ${sizes.join(", ")}.${missing.length ? ` Not there, so left out: ${missing.join(", ")}.` : ""}`;
+  }
+
+  /** Resolves when a model is there. */
+  ready(name) {
+    if (!this.loads.size) this.load();
+    return this.loads.get(name);
+  }
+
+  /**
+   * Load the models one after the other, so that the first answers while the next is on the line, and the reward model,
+   * which is needed after the vote, comes last.
+   */
+  load() {
+    const total = [...this.sizes.values()].reduce((sum, size) => sum + size, 0);
+    let before = 0;
+    let last = Promise.resolve();
+    const all = this.asking.during((onProgress) => {
+      for (const [name, size] of this.sizes) {
+        last = last.then(() => load(name, (loaded) => onProgress(before + loaded, total))).then(() => (before += size));
+        this.loads.set(name, last);
+      }
+      return last;
+    });
+    all.then(() => this.tell(this.state), () => this.loads.clear()); // so that it can be tried again
+  }
+
+  tell(state) {
+    this.state = state;
+    this.asking.tell(`${state} ${this.told}`.trim());
   }
 
   async answer(text, signal) {
-    if (!this.told) await this.load();
+    if (!this.told) await this.find();
     if (signal.aborted) return this.asking.tell("Stopped.");
+    this.state = "Writing. Escape stops.";
     const messages = [{ role: "user", content: text }];
     const temperature = Number(this.heat.input.value);
     const sampling = { temperature, topP: TOP_P, seed: this.seed++, maxNewTokens: MAX_NEW_TOKENS };
@@ -61,14 +92,16 @@ class StagesWidget {
     this.question.textContent = text;
     this.verdict.replaceChildren();
     this.legend.hidden = true;
-    this.asking.tell(`Writing. Escape stops. ${this.told}`);
     await Promise.all(answers.map(async (answer) => {
+      await this.ready(answer.stage);
+      if (signal.aborted) return;
+      this.tell(this.state);
       const onPiece = (piece) => answer.text.append(piece);
       const { ids, tokens } = await chat(answer.stage, messages, sampling, onPiece, signal);
       answer.ids = ids;
       if (tokens === ids.length && !signal.aborted) answer.note.textContent = `cut off after ${tokens} tokens`;
     }));
-    this.asking.tell(`${signal.aborted ? "Stopped. " : ""}${this.told}`);
+    this.tell(signal.aborted ? "Stopped." : "");
     if (!signal.aborted) await this.offer(answers);
   }
 
@@ -80,9 +113,8 @@ class StagesWidget {
       return;
     }
     for (const answer of answers) {
-      const onclick = () => this.vote(answers, answer);
-      const best = { type: "button", onclick, "aria-label": `This is the best: ${answer.stage}` };
-      answer.root.append(make("button", best, "This is the best"));
+      const name = { "aria-label": `This is the best: ${answer.stage}` };
+      answer.root.append(button("This is the best", () => this.vote(answers, answer), name));
     }
     this.verdict.textContent = "Which answer is the best? Choose, and the rewards appear.";
   }
@@ -92,7 +124,12 @@ class StagesWidget {
     choice.note.textContent += " your choice";
     this.verdict.textContent = "Measuring.";
     this.verdict.focus(); // the button that had it is gone
-    await this.reveal(answers);
+    try {
+      await this.reveal(answers);
+    } catch (error) {
+      this.verdict.textContent = error.message;
+      return;
+    }
     this.verdict.textContent = this.judge ? this.compared(answers, choice) : "There is no reward model to compare with.";
   }
 
@@ -114,6 +151,7 @@ class StagesWidget {
 
   async reveal(answers) {
     const { reference, judge } = this;
+    await Promise.all([reference, judge].map((name) => this.ready(name)));
     await Promise.all(answers.map(async (answer) => {
       const { stage, messages, ids } = answer;
       const found = await ask({ do: "measure", stage, reference, judge, messages, ids });

@@ -1,7 +1,7 @@
 // Cuts a text into tokens while it is written. Only the tokenizer's table is loaded, and it is quick enough for the page's
 // own thread, because the text is short.
 
-import { make, slider, tokenList } from "./dom.js";
+import { button, make, slider, tokenList } from "./dom.js";
 import { Loading } from "./loading.js";
 import { fetchFiles, filesOf, readManifest } from "./models.js";
 import { visible } from "./pieces.js";
@@ -26,8 +26,8 @@ class TokensWidget {
     this.loading = new Loading();
     this.input = make("textarea", { rows: 2, maxLength: LONGEST, value: text, dir: "auto", "aria-label": "Your text" });
     this.input.oninput = () => this.update();
-    this.button = make("button", { type: "button", onclick: () => this.update() }, "Cut it into tokens");
-    const prompts = examples.map(([text]) => make("button", { type: "button", onclick: () => this.take(text) }, text));
+    this.button = button("Cut it into tokens", () => this.update());
+    const prompts = examples.map(([text]) => button(text, () => this.take(text)));
     this.settings = make("div", { className: "settings", hidden: true });
     this.counts = make("p", { className: "note" });
     this.view = make("div", { className: "view" }, ...still);
@@ -54,7 +54,7 @@ class TokensWidget {
 
   async load() {
     const files = filesOf(await readManifest(), this.stage, ["tokenizer.json"]);
-    const [[table]] = await this.loading.during((onProgress) => fetchFiles(files, onProgress));
+    const [table] = await this.loading.during((onProgress) => fetchFiles(files, onProgress));
     this.tokenizer = Tokenizer.fromJSON(table);
     const { nMerges } = this.tokenizer;
     const told = (count) => this.mergesTold(Number(count));

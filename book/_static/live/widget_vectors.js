@@ -2,7 +2,7 @@
 // which word is chosen here, and tells which is chosen there, by an event of the document.
 
 import { ask } from "./client.js";
-import { make } from "./dom.js";
+import { button, fillShares, form, make, sender } from "./dom.js";
 import { Loading } from "./loading.js";
 
 const CHOSEN = "minillm-word"; // detail: the word
@@ -30,11 +30,7 @@ class VectorsWidget {
   build(word) {
     const plain = { autocomplete: "off", autocapitalize: "off" };
     this.input = make("input", { type: "text", value: word, ...plain, "aria-label": "Word" });
-    this.form = make("form", {}, this.input, make("button", { type: "submit", className: "main" }, "Find"));
-    this.form.onsubmit = (event) => {
-      event.preventDefault();
-      this.find({ word: this.input.value }, true);
-    };
+    this.form = form(() => this.find({ word: this.input.value }, true), this.input, sender("Find"));
     this.layer = make("select", { onchange: () => this.find(this.request) }, make("option", { value: 0 }, "embedding"));
     this.pieces = make("div", { className: "prompts" });
     this.near = make("table", { className: "shares", hidden: true });
@@ -72,19 +68,12 @@ class VectorsWidget {
     const isOne = pieces.length === 1;
     this.pieces.replaceChildren(...(isOne ? [] : pieces.map((token) => this.choice(token))));
     this.near.hidden = !isOne;
-    this.near.replaceChildren(...(isOne ? this.rows(pieces[0], near) : []));
+    if (isOne) fillShares(this.near, `Nearest to “${pieces[0].piece}”`, ["token", "cosine"], this.rows(near));
     this.loading.tell(isOne ? told(pieces[0], near, layer) : several(pieces));
   }
 
-  rows({ piece }, near) {
-    const titles = ["token", "cosine"].map((text) => make("th", { scope: "col" }, text));
-    const rows = near.map(({ cosine, ...token }) => {
-      const cell = make("td", { className: "share" }, cosine.toFixed(2));
-      cell.style.setProperty("--share", Math.max(cosine, 0));
-      return make("tr", {}, make("th", { scope: "row" }, this.choice(token)), cell);
-    });
-    const head = make("thead", {}, make("tr", {}, ...titles));
-    return [make("caption", {}, `Nearest to “${piece}”`), head, make("tbody", {}, ...rows)];
+  rows(near) {
+    return near.map(({ cosine, ...token }) => [this.choice(token), [cosine.toFixed(2), Math.max(cosine, 0)]]);
   }
 
   /** A token to go on with; the focus goes back to the field, because the button vanishes. */
@@ -94,7 +83,7 @@ class VectorsWidget {
       this.input.focus();
       this.find({ id }, true);
     };
-    return make("button", { type: "button", onclick: go }, piece);
+    return button(piece, go);
   }
 }
 
