@@ -91,7 +91,7 @@ $(PASSED)/lint: $(ENV) $(PACKAGE) $(TESTS) $(TOOLS) $(CHAPTERS) book/ruff.toml _
 
 unit: $(PASSED)/unit $(PASSED)/frame  ## unit tests and the examples in the docstrings
 
-$(PASSED)/unit: $(ENV) $(PACKAGE) $(TRIAL) $(LIVE) $(addprefix tools/,browser.py content_policy.py site_check.py) $(wildcard tools/record*.py) $(filter-out $(FRAME_TESTS),$(TESTS))
+$(PASSED)/unit: $(ENV) $(PACKAGE) $(TRIAL) $(LIVE) $(addprefix tools/,axe.py browser.py content_policy.py control_names.py site_check.py) $(wildcard tools/record*.py) $(filter-out $(FRAME_TESTS),$(TESTS))
 	@mkdir -p $(@D) $(REPORTS)
 	@$(TIMED) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(if $(filter-out 1,$(JOBS)),-n $(JOBS)) $(FRAME_TESTS:%=--ignore=%) --junitxml=$(REPORTS)/unit.xml
 	@touch $@
@@ -158,7 +158,7 @@ execute: env  ## run chapters and store their outputs (CHAPTERS="book/01_token.i
 site: $(SITE) $(if $(call TRAINED_STAGES),$(MODELS))  ## the website in _build/html, from stored outputs, warnings are errors; in models/ what is trained
 
 # The API pages are made from the package.
-$(SITE): $(ENV) $(PAGES) $(CHAPTERS) $(PACKAGE) $(wildcard tools/api_*.py tools/book_site.py tools/content_policy.py tools/mathjax.py)
+$(SITE): $(ENV) $(PAGES) $(CHAPTERS) $(PACKAGE) $(wildcard tools/api_*.py tools/book_site.py tools/content_policy.py tools/control_names.py tools/mathjax.py)
 	@$(BIN)/python tools/mathjax.py build/static/mathjax
 	@mkdir -p build
 	@$(TIMED) $(BIN)/jupyter-book build . -W --keep-going -n -q > build/site.log || { cat build/site.log; exit 1; }

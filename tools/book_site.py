@@ -1,4 +1,4 @@
-"""A small Sphinx extension: API pages, MathJax of our own, links to glossary terms, own figure numbers, policies."""
+"""A small Sphinx extension: API pages, MathJax of our own, links to glossary terms, figure numbers, names, policies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from content_policy import write_policies
+from control_names import write_names
 from mathjax import SCRIPT
 
 VENDORED = Path("build") / "static"  # holds mathjax/
@@ -31,9 +32,10 @@ def know_glossary_terms(app: Any, env: Any) -> None:
             env.metadata[page].setdefault("myst_slugs", {})[label] = (0, label, name)
 
 
-def guard_pages(app: Any, error: Exception | None) -> None:
-    """Tell browsers what each finished page may run and load."""
+def finish_pages(app: Any, error: Exception | None) -> None:
+    """Name the controls of each finished page, and tell browsers what it may run and load."""
     if error is None and app.builder.format == "html":
+        write_names(Path(app.outdir))
         write_policies(Path(app.outdir))
 
 
@@ -43,5 +45,5 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("config-inited", use_vendored_mathjax)
     app.connect("env-updated", know_glossary_terms)
     app.connect("builder-inited", keep_own_figure_numbers, priority=900)
-    app.connect("build-finished", guard_pages)
+    app.connect("build-finished", finish_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

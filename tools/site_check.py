@@ -4,7 +4,8 @@
 
 For each page, in light, dark and phone width: console errors, uncaught exceptions, failed requests, requests
 to other hosts, pages wider than the window, formulas that MathJax could not set, pages without a content security
-policy (what a policy refuses is a console error). --pictures keeps pictures.
+policy (what a policy refuses is a console error), and, where axe-core is installed, what it calls a serious or critical
+barrier. --pictures keeps pictures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from axe import AXE, NO_AXE, barriers
 from browser import VIEWS, Browser, find_program, open_site
 
 MAX_PICTURE = 8000  # pixels; a longer page is cut in its picture
@@ -55,6 +57,8 @@ def visit(browser: Browser, url: str, origin: str, view: str, picture: Path | No
         problems.add(f"has {bad_formulas} formulas that MathJax could not set")
     if not policies:
         problems.add("has no content security policy")
+    if AXE.exists():
+        problems.update(barriers(browser))
     if picture:
         browser.resize(view, min(page_height, MAX_PICTURE))
         picture.write_bytes(browser.picture())
@@ -92,7 +96,8 @@ def main() -> int:
         return 0
     pages, problems = site_problems(options.site, program, options.pictures)
     print(*problems, sep="\n", end="\n" if problems else "")
-    print(f"site: {pages} pages opened in {len(VIEWS)} views, {len(problems)} problems")
+    without = "" if AXE.exists() else f"; {NO_AXE}"
+    print(f"site: {pages} pages opened in {len(VIEWS)} views, {len(problems)} problems{without}")
     return 1 if problems or not pages else 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe import AXE, NO_AXE, barriers
 from browser import Browser, find_program, open_site
 from live_modules import LIVE
 from site_check import event_problem
@@ -65,12 +66,6 @@ def publish(
         entries.append({"stage": stage, "key": stage, "parents": before, "figures": figures, "files": files})
     manifest = {"format": 1, "preset": "test", "stages": entries}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-
-
-AXE = Path(__file__).resolve().parent.parent.parent / "node_modules" / "axe-core" / "axe.min.js"
-SERIOUS = """axe.run('.minillm-live', { resultTypes: ['violations'] }).then(({ violations }) => violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html.slice(0, 120)).join(' | ')}`))"""
 
 
 class Visitor:
@@ -136,12 +131,8 @@ class Visitor:
     def barriers(self) -> list[str]:
         """What axe-core calls serious or critical in the widget, as it stands now."""
         if not AXE.exists():
-            pytest.skip(
-                "axe-core is not there, so accessibility is not tested; `npm install --no-save axe-core` brings it"
-            )
-        self.js(AXE.read_text(encoding="utf-8"))
-        found: list[str] = self.js(SERIOUS)
-        return found
+            pytest.skip(NO_AXE)
+        return barriers(self.chromium, ".minillm-live")
 
     def loaded(self) -> list[str]:
         """The names of the files of models that the page and its worker have asked for, in order."""
