@@ -80,6 +80,16 @@ const commands = {
     if (options.seed !== undefined) options.random = seededRandom(options.seed);
     return [...stream(model, prompt, options)];
   },
+  // With a cache that holds the first tokens of the prompt: what is drawn, the token that ends it, and the cache's length.
+  ending: (prompt, known, options) => {
+    const cache = model.newCache();
+    if (known) model.forward(prompt.slice(0, known), cache);
+    const drawn = stream(model, prompt, { ...options, cache });
+    const ids = [];
+    let next = drawn.next();
+    for (; !next.done; next = drawn.next()) ids.push(next.value);
+    return { ids, end: next.value ?? null, known: cache.length };
+  },
   logProbs: (ids) => logProbs(model, ids),
   attentionWeights: (ids) => attentionWeights(model, ids).map((heads) => heads.map((rows) => rows.map((row) => [...row]))),
   hiddenStates: (ids) => hiddenStates(model, ids).map((layer) => layer.map((vector) => [...vector])),
@@ -98,6 +108,7 @@ const commands = {
   samplingProbs: (logits, sampling) => Array.from(samplingProbs(Float32Array.from(logits), sampling)),
   seed: (seed) => (random = seededRandom(seed)) && null,
   draws: (probs, count) => Array.from({ length: count }, () => draw(Float64Array.from(probs), random)),
+  drawAt: (probs, share) => draw(Float64Array.from(probs), () => share),
   randoms: (count) => Array.from({ length: count }, random),
   tokenizer: (path) => (tokenizer = Tokenizer.fromJSON(json(path))).vocabSize,
   encode: (texts, merges = tokenizer.nMerges) => {

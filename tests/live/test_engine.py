@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,25 @@ def test_logits_are_pytorchs(node: Any, tmp_path: Path) -> None:
     assert len(layouts) > 18, "most of the 24 kinds must be there"
 
 
+def test_an_older_config_says_the_same(node: Any, model: tuple[GPT, Path], tmp_path: Path) -> None:
+    """Where rope_theta stands alone; and where it is left out, which means 10,000."""
+    reference, folder = model
+    weights = (folder / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    ids = list(range(30))
+    node.call("load", str(folder))
+    logits = {10_000.0: np.array(node.call("forward", ids))}
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert config.pop("rope_parameters")["rope_theta"] == reference.config.rope_theta == 10_000
+    config.pop("rope_theta", None)
+    for theta in (None, 10_000.0, 100.0):
+        told = {} if theta is None else {"rope_theta": theta}
+        (tmp_path / "config.json").write_text(json.dumps(config | told), encoding="utf-8")
+        node.call("load", str(tmp_path))
+        logits[theta or 10_000.0] = found = np.array(node.call("forward", ids))
+        assert (np.abs(found - logits[10_000.0]).max() < TOLERANCE) == (theta != 100.0)
+
+
 def test_greedy_answers_are_pytorchs(node: Any, model: tuple[GPT, Path]) -> None:
     """100 tokens each. Where two tokens are as good as equal, the last bits decide, and either may be taken."""
     reference, folder = model
@@ -132,6 +152,37 @@ def test_generation_ends_where_it_must(node: Any, model: tuple[GPT, Path]) -> No
         node.call("stream", list(range(50)), {"temperature": 0, "maxNewTokens": 4})
         == (generate(reference, [list(range(50))], 4, temperature=0.0)[0])
     )
+
+
+def test_what_a_cache_holds_is_not_read_again(node: Any, model: tuple[GPT, Path]) -> None:
+    """And the token that ends an answer is told."""
+    _, folder = model
+    node.call("load", str(folder))
+    prompt = [5, 7, 11, 2]
+    free = node.call("ending", prompt, 0, {"temperature": 0, "maxNewTokens": 12})
+    assert free["end"] is None and free["known"] == len(prompt) + 11
+    for known in (1, 3):
+        assert node.call("ending", prompt, known, {"temperature": 0, "maxNewTokens": 12}) == free
+    stop = free["ids"][9]
+    assert (
+        node.call("ending", prompt, 2, {"temperature": 0, "maxNewTokens": 12, "stop": [stop]})["end"] == stop
+    )
+
+
+def test_log_probs_of_huge_logits(node: Any, tmp_path: Path) -> None:
+    """exp of them is infinite."""
+    built = GPT(
+        GPTConfig(vocab_size=9, context_length=6, n_layer=1, n_head=1, d_model=4, tie_embeddings=False)
+    )
+    built.head_weight.data *= 1e6
+    reference = saved(tmp_path, built)
+    node.call("load", str(tmp_path))
+    ids = [3, 1, 4, 1]
+    with torch.no_grad():
+        table = reference(torch.tensor([ids]))[0].double().log_softmax(dim=-1)
+    expected = [table[i, token].item() for i, token in enumerate(ids[1:])]
+    assert min(expected) < -1000
+    assert node.call("logProbs", ids) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_cache_forgets(node: Any, model: tuple[GPT, Path]) -> None:
@@ -235,7 +286,11 @@ def test_files_that_do_not_fit_are_refused(node: Any, tmp_path: Path) -> None:
         '"num_hidden_layers": 1|"num_hidden_layers": 2': "layers.1.input_layernorm.weight is missing",
         '"tie_word_embeddings": true|"tie_word_embeddings": false': "lm_head.weight is missing",
         '"rope_type": "default"|"rope_type": "yarn"': "rotary positions",
+        '"rope_type": "default"|"type": "linear"': "rotary positions",
+        '"hidden_act": "silu"|"hidden_act": "gelu"': "activation",
         '"attention_bias": false|"attention_bias": true': "biases",
+        '"use_sliding_window": false|"use_sliding_window": true': "sliding window",
+        '"head_dim": 4|"head_dim": 3': "heads that do not fit",
     }
     for change, message in wrong.items():
         old, new = change.split("|")

@@ -47,6 +47,20 @@ def test_of_equal_logits_the_lower_id_comes_first(node: Any) -> None:
     assert node.call("samplingProbs", logits, {"topP": 0.3}) == [0, 0.5, 0.5, 0, 0]
 
 
+def test_of_equal_logits_as_many_as_are_needed_are_kept(node: Any) -> None:
+    """Exactly the share that is asked for is enough."""
+    logits = torch.zeros(2)
+    assert sampling_probs(logits, top_p=0.5).tolist() == [1, 0]
+    assert node.call("samplingProbs", logits.tolist(), {"topP": 0.5}) == [1, 0]
+
+
+def test_what_is_impossible_is_never_drawn(node: Any) -> None:
+    """At the ends of the random numbers, and where one choice ends and the next begins."""
+    probs = [0, 0.25, 0, 0.75, 0]
+    for share, drawn in ((0, 1), (0.2499, 1), (0.25, 3), (0.9999, 3), (1, 3)):
+        assert node.call("drawAt", probs, share) == drawn
+
+
 def test_draws_follow_the_probabilities(node: Any) -> None:
     probs = [0.5, 0.0, 0.3, 0.2, 0.0]
     node.call("seed", 7)

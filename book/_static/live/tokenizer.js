@@ -66,13 +66,12 @@ export class Tokenizer {
     const lone = text.search(LONE_SURROGATE);
     if (lone >= 0) throw new RangeError(`text holds half a character (a lone surrogate) at position ${lone}`);
     const chunks = [];
-    let end = 0;
+    let length = 0;
     for (const { 0: found, index } of asTiktokenSees(text).matchAll(this.split)) {
-      if (index !== end) break;
-      end += found.length;
-      chunks.push(text.slice(index, end));
+      chunks.push(text.slice(index, index + found.length));
+      length += found.length;
     }
-    if (end !== text.length) throw new RangeError("the split pattern skips a part of the text");
+    if (length !== text.length) throw new RangeError("the split pattern skips a part of the text");
     return chunks;
   }
 
