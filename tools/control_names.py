@@ -23,6 +23,8 @@ REPAIRS = {
     ),
     # The parameters of a long signature are lines of it, not a list of definitions.
     r'<dl>(?=\s*<dd><em class="sig-param">)': '<dl role="presentation">',
+    # On a phone the cover is wider than the window; the keyboard scrolls what has the focus.
+    r'<div class="cover docutils">': '<div class="cover docutils" role="group" aria-label="Cover" tabindex="0">',
 }
 
 
