@@ -95,7 +95,14 @@ def test_the_seed_decides_an_answer(node: Any, tmp_path: Path) -> None:
 
 
 def test_wrong_settings_are_refused(node: Any) -> None:
-    for setting in ({"temperature": -1}, {"temperature": "hot"}, {"topK": 0}, {"topP": 0}, {"topP": 1.1}):
+    for setting in (
+        {"temperature": -1},
+        {"temperature": "hot"},
+        {"temperature": "Infinity"},
+        {"topK": 0},
+        {"topP": 0},
+        {"topP": 1.1},
+    ):
         name, value = next(iter(setting.items()))
         with pytest.raises(Exception, match=f"{name}={value}"):
             node.call("samplingProbs", [1.0, 2.0], setting)
