@@ -165,7 +165,7 @@ def waits(site: Path, program: str) -> Iterator[Row]:
             visits = [clicked(browser, line, origin + page, place, kind) for _ in range(VISITS)]
         seconds = statistics.median(seconds for seconds, _ in visits)
         megabytes = max(size for _, size in visits) / 1e6
-        name = f"{Path(page).stem}, {kind}, {megabytes:.1f} MB: seconds to the first token at 4 MB/s / what is asked"
+        name = f"{Path(page).stem}, {kind}: seconds to the first token, {megabytes:.1f} MB at 4 MB/s / what is asked"
         yield row(name, seconds, PATIENCE, smaller_is_better=True, aim=1.0)
 
 

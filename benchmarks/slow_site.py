@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,10 @@ class _Handler(QuietHandler):
         super().__init__(*arguments, **options)
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
-        while part := source.read(PART):
-            self.line.carry(len(part))
-            outputfile.write(part)
+        with suppress(ConnectionError):  # the page was left
+            while part := source.read(PART):
+                self.line.carry(len(part))
+                outputfile.write(part)
 
 
 @contextmanager
