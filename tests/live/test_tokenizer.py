@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -129,14 +130,26 @@ def test_text_of_any_ids(node: Any, tokenizer: Tokenizer) -> None:
 
 
 def test_another_split_pattern(node: Any, tmp_path: Path) -> None:
+    cases = "AX bX cx KS kſ \u212as\x85\ufeff b\xa0c"
     for pattern in (r"\s+|\S+", r"(?i:[a-c]x|ks)|[\s\S]", r" ?\p{Lu}?\p{Ll}+|[^\S\n]|[\s\S]"):
-        made = Tokenizer.train(VARIED, 300, pattern)
+        made = Tokenizer.train([*VARIED, f"{cases} " * 20], 310, pattern)  # merges across whatever is not cut
         node.call("tokenizer", str(made.save(tmp_path)))
-        texts = [*VARIED, "AX bX cx KS kſ \u212as\x85\ufeff b\xa0c", "dx"]
+        texts = [*VARIED, cases, "dx"]
         assert node.call("encode", texts) == made.encode_batch(texts), pattern
     node.call("tokenizer", str(Tokenizer([(b"a", b"b")], pattern="[a-z]+").save(tmp_path)))
     with pytest.raises(Exception, match="skips a part of the text"):
         node.call("encode", ["ab 1"])
+
+
+def test_merges_may_be_written_as_lines(node: Any, trained: Tokenizer, path: str, tmp_path: Path) -> None:
+    """As older files have them: "a b" in place of ["a", "b"]."""
+    document = json.loads(Path(path).read_text(encoding="utf-8"))
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in document["model"]["merges"]]
+    for merges in (pairs, [" ".join(pair) for pair in pairs]):
+        document["model"]["merges"] = merges
+        (tmp_path / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
+        node.call("tokenizer", str(tmp_path / "tokenizer.json"))
+        assert node.call("encode", VARIED) == trained.encode_batch(VARIED)
 
 
 # Chats
