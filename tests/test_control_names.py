@@ -19,6 +19,8 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8" /><title>A 
   <i class="theme-switch fa-solid fa-sun fa-lg" data-mode="light" title="Light"></i></button>
 <ul><li><a class="reference internal" href="api.html">The package</a><details><summary><span role="presentation">
 <i class="fa-solid"></i></span></summary><ul><li>inside</li></ul></details></li></ul>
+<ul><li><a class="current reference internal" href="#">Vectors</a><details open="open"><summary><span>
+<i class="fa-solid"></i></span></summary><ul><li>below</li></ul></details></li></ul>
 <details class="admonition hide above-input">
 <summary aria-label="Toggle hidden content">
 <p>Show code cell source</p></summary><p>Code</p></details>
@@ -42,7 +44,7 @@ def test_what_is_unclear_is_repaired_once(tmp_path: Path) -> None:
     built = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert built == name_controls(PAGE) == name_controls(built) != PAGE
     assert '<summary aria-label="Pages below: The package">' in built
-    assert built.count("aria-label") == 3 and "Color mode" in built
+    assert built.count("aria-label") == 4 and "Pages below: Vectors" in built and "Color mode" in built
     assert built.count("<dl") == PAGE.count("<dl") and '<dl class="py method">' in built
 
 

@@ -18,7 +18,7 @@ REPAIRS = {
     # A folded cell shows whether a click shows or hides it.
     r'<summary aria-label="Toggle hidden content">': "<summary>",
     # The button beside a link of the table of contents is an arrow only.
-    r'(<a class="reference internal" href="[^"]*">([^<]*)</a><details[^>]*>)<summary>': (
+    r'(<a class="(?:current )?reference internal" href="[^"]*">([^<]*)</a><details[^>]*>)<summary>': (
         r'\1<summary aria-label="Pages below: \2">'
     ),
     # The parameters of a long signature are lines of it, not a list of definitions.
