@@ -11,7 +11,10 @@ __all__ = ["AXE", "NO_AXE", "barriers"]
 
 AXE = Path(__file__).resolve().parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 NO_AXE = "axe-core is not there, so accessibility is not tested; `npm install --no-save axe-core` brings it"
-SERIOUS = """axe.run(PART, { resultTypes: ['violations'] }).then(({ violations }) => violations
+# Colours that are still changing are not judged.
+SERIOUS = """Promise.allSettled(
+    document.getAnimations().filter(change => change instanceof CSSTransition).map(change => change.finished))
+    .then(() => axe.run(PART, { resultTypes: ['violations'] })).then(({ violations }) => violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .map(({ id, help, nodes }) =>
         `barrier ${id}: ${help}: ${nodes.map(node => node.html.slice(0, 120)).join(' | ')}`))"""
