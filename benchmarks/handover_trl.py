@@ -10,6 +10,8 @@ and on several processes, whose number the file names (or `--num_processes`):
     accelerate launch --config_file benchmarks/handover/fsdp.yaml benchmarks/handover_trl.py sft ...
     accelerate launch --config_file benchmarks/handover/deepspeed.yaml benchmarks/handover_trl.py sft ...
 
+(FSDP wants GPUs; `handover/fsdp_on_cpu.py` says how to try it without.)
+
 The folder that comes out is read by `minillm.GPT.from_pretrained` and `minillm.Tokenizer.load`; with LoRA it holds an
 adapter, which `minillm.model.adapters.load_adapter` reads. `trainer_state.json` in it has the losses. The programs need
 `python -m pip install trl peft`; minillm itself serves GRPO only, for its tasks and their check.
@@ -183,8 +185,22 @@ def lora(rank: int) -> LoraConfig:
     return LoraConfig(r=rank, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
+def weights_held(model: Any) -> tuple[int, int]:
+    """How many weights lie in this process, and how many the model has: FSDP and ZeRO-3 share them out."""
+    held = whole = 0
+    for weight in model.parameters():
+        if hasattr(weight, "ds_tensor"):  # DeepSpeed's
+            held, whole = held + weight.ds_tensor.numel(), whole + weight.ds_numel
+        else:
+            local = weight.to_local() if hasattr(weight, "to_local") else weight  # FSDP's
+            held, whole = held + local.numel(), whole + weight.numel()
+    return held, whole
+
+
 def arguments_of(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("method", choices=TRAINERS)
     parser.add_argument("model", type=Path, help="a folder of `minillm export --to hf` or `--to peft`")
     parser.add_argument("out", type=Path, help="gets the model, its tokenizer and trainer_state.json")
@@ -196,7 +212,9 @@ def arguments_of(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=100, help="of the optimizer")
     parser.add_argument("--rows", type=int, default=16, help="examples in a step, of all processes together")
     parser.add_argument("--learning-rate", type=float, default=1e-4, help="AdamW's, all the time")
-    parser.add_argument("--seed", type=int, default=0, help="decides the order, and the answers that are drawn")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="decides the order, and the answers that are drawn"
+    )
     parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
     arguments = parser.parse_args(words)
     if arguments.method != "grpo" and arguments.data is None:
@@ -218,8 +236,10 @@ def main() -> None:
         common["peft_config"] = lora(arguments.lora)
     trainer = TRAINERS[arguments.method](model, common, arguments)
     trainer.train()
+    print("this process holds {:,} of {:,} weights".format(*weights_held(trainer.model_wrapped)))
     trainer.save_model(str(arguments.out))  # the tokenizer too
     trainer.save_state()
+    trainer.accelerator.end_training()  # several processes part in order
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What moves an assistant to other engines, and what they are compared with; see `bench_handover.py`."""
