@@ -4,9 +4,9 @@
     python benchmarks/bench_handover.py [--preset cpu] [--llama-cpp CHECKOUT]
 
 Each training makes three steps by `handover_trl.py`, on all of some rows at once: alone, and on two processes with
-plain data parallelism and with FSDP. The losses are those before the first step and before the third, the gradient's length
-is that of the first. Then minillm reads the folder and answers, greedily, as transformers does with the same folder.
-What is not installed is left out.
+plain data parallelism and with FSDP. The losses are those before the first step and before the third, the gradient's
+length is that of the first. Then minillm reads the folder and answers, greedily, as transformers does with the same
+folder. llama.cpp, where its Python package is installed and a checkout is named, reads the exported assistant itself.
 
 One thing is set as transformers has it: the vector of the padding token, which begins every conversation, gets no
 gradient where it is read. With it the first losses are the same, and the later ones differ in the fifth digit.
