@@ -1,3 +1,4 @@
+# ruff: noqa: C408  # as the configurations of its makers are written
 """XTuner 0.2: fine-tunes the exported assistant in the folder `assistant` on conversations.jsonl.
 
     xtuner train benchmarks/handover/xtuner_sft.py
@@ -38,7 +39,9 @@ prompt_template = ConfigDict(
     SEP="",
     STOP_WORDS=["<|end|>"],
 )
-tokenizer = dict(type=AutoTokenizer.from_pretrained, pretrained_model_name_or_path=folder, padding_side="right")
+tokenizer = dict(
+    type=AutoTokenizer.from_pretrained, pretrained_model_name_or_path=folder, padding_side="right"
+)
 model = dict(
     type=SupervisedFinetune,
     llm=dict(type=AutoModelForCausalLM.from_pretrained, pretrained_model_name_or_path=folder),
