@@ -42,14 +42,12 @@ HERE = Path(__file__).parent
 PACKAGES = ["torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "llama-cpp-python"]
 TOLERANCE = 1e-4  # share of the larger figure; sums in another order differ by about a millionth
 STEPS, ROWS, LEARNING_RATE, BETA, GROUP = 3, 8, 1e-4, 0.1, 8
-ANSWERS = 40  # that are compared word by word
-LAUNCH = ["-m", "accelerate.commands.launch"]
-LAUNCHERS = {
-    "1 process": [],
-    "2 processes, data parallel": [*LAUNCH, "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    + ["--mixed_precision", "no", "--dynamo_backend", "no"],
-    "2 processes, FSDP": [*LAUNCH, "--config_file", str(HERE / "handover" / "fsdp.yaml")]
-    + [str(HERE / "handover" / "fsdp_on_cpu.py")],
+ANSWERS, MAX_TOKENS = 40, 60  # that are compared word by word, and how long they may get
+ACCELERATE = ["-m", "accelerate.commands.launch", "--config_file", str(HERE / "handover" / "fsdp.yaml")]
+LAUNCHERS = {  # what comes before the program, and how many processes that makes
+    "1 process": ([], 1),
+    "2 processes, data parallel": (["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"], 2),
+    "2 processes, FSDP": ([*ACCELERATE, str(HERE / "handover" / "fsdp_on_cpu.py")], 2),
 }
 
 
@@ -78,13 +76,15 @@ def adapted(folder: str, tokenizer: Tokenizer) -> GPT:
 # -- the other engine --
 
 
-def run_trl(launcher: Sequence[str], method: str, model: str, out: str, *options: object) -> list[Step]:
+def run_trl(
+    launcher: tuple[Sequence[str], int], method: str, model: str, out: str, *options: object
+) -> list[Step]:
     """The steps of a run of `handover_trl.py`, as it tells them."""
     program = [str(HERE / "handover_trl.py"), method, model, out, "--cpu", "--steps", str(STEPS)]
     rest = ["--rows", str(ROWS), "--learning-rate", str(LEARNING_RATE), *map(str, options)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     done = subprocess.run(
-        [sys.executable, *launcher, *program, *rest],
+        [sys.executable, *launcher[0], *program, *rest],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -92,7 +92,10 @@ def run_trl(launcher: Sequence[str], method: str, model: str, out: str, *options
     )
     if done.returncode:
         raise RuntimeError(f"{method} on {model} failed:\n{done.stdout[-3000:]}")
-    print(*(line for line in done.stdout.splitlines() if "this process holds" in line), sep="\n", flush=True)
+    held = [line for line in done.stdout.splitlines() if "this process holds" in line]
+    if len(held) != launcher[1]:
+        raise RuntimeError(f"{len(held)} processes learned, not {launcher[1]}:\n{done.stdout[-3000:]}")
+    print(f"{method} of {model}:", *held, sep="\n    ", flush=True)
     history = json.loads((Path(out) / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
     return [Step(line["loss"], line["grad_norm"]) for line in history if "loss" in line]
 
@@ -133,9 +136,13 @@ def trainings(tokenizer: Tokenizer) -> Iterator[Row]:
 # -- the way back --
 
 
+def ids_of(prompt: Sequence[Message], tokenizer: Tokenizer) -> list[int]:
+    return render_chat(prompt, tokenizer, add_generation_prompt=True).ids
+
+
 def our_answers(model: GPT, tokenizer: Tokenizer, prompts: Sequence[Sequence[Message]]) -> list[str]:
-    rows = [render_chat(messages, tokenizer, add_generation_prompt=True).ids for messages in prompts]
-    answers = generate(model, rows, 60, temperature=0.0, stop=stop_ids(tokenizer))
+    rows = [ids_of(messages, tokenizer) for messages in prompts]
+    answers = generate(model, rows, MAX_TOKENS, temperature=0.0, stop=stop_ids(tokenizer))
     return [answer_text(ids, tokenizer).strip() for ids in answers]
 
 
@@ -152,7 +159,7 @@ def transformers_answers(folder: str) -> Callable[[Sequence[Message]], str]:
             return_tensors="pt",
             return_dict=True,
         )
-        output = model.generate(**inputs, max_new_tokens=60, do_sample=False)
+        output = model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False)
         text: str = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         return text.strip()
 
@@ -184,7 +191,9 @@ def gguf(tokenizer: Tokenizer, prompts: Sequence[Sequence[Message]], checkout: P
     """The same folder in llama.cpp."""
     model = GGUFModel(to_gguf(Path("sft"), Path("sft.gguf"), checkout), GPT.from_pretrained("sft").config)
     ours = our_answers(GPT.from_pretrained("sft"), tokenizer, prompts)
-    yield answered("llama.cpp, GGUF in f32", ours, [model.answer(messages) for messages in prompts])
+    yield answered(
+        "llama.cpp, GGUF in f32", ours, [model.answer(messages, MAX_TOKENS) for messages in prompts]
+    )
 
 
 def prepare(preset: str, runs: Path | None) -> tuple[Tokenizer, list[list[Message]]]:
@@ -195,8 +204,13 @@ def prepare(preset: str, runs: Path | None) -> tuple[Tokenizer, list[list[Messag
     for name, source in (("talks", "conversations"), ("pairs", "preferences")):
         with open(f"harbour/{source}.jsonl", encoding="utf-8") as lines:
             Path(f"{name}.jsonl").write_text("".join(islice(lines, ROWS)), encoding="utf-8")
-    prompts = [Tasks("test").task(2, number).prompt for number in range(ANSWERS)]
-    return Tokenizer.load("sft"), prompts
+    tokenizer = Tokenizer.load("sft")
+    limit = (
+        GPT.from_pretrained("sft").config.context_length - MAX_TOKENS
+    )  # beyond the context transformers goes on
+    prompts = [Tasks("test").task(2, number).prompt for number in range(2 * ANSWERS)]
+    fitting = [prompt for prompt in prompts if len(ids_of(prompt, tokenizer)) <= limit]
+    return tokenizer, fitting[:ANSWERS]
 
 
 def main() -> None:

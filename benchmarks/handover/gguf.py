@@ -45,7 +45,7 @@ class GGUFModel:
 
         self.model = Llama(str(file), n_ctx=config.context_length, n_threads=1, verbose=False)
 
-    def answer(self, messages: Sequence[Message], max_tokens: int = 60) -> str:
+    def answer(self, messages: Sequence[Message], max_tokens: int) -> str:
         """The likeliest answer, by the chat template that stands in the file."""
         said = self.model.create_chat_completion(
             [dict(message) for message in messages],
