@@ -1,6 +1,6 @@
 """An assistant moves to other engines: is the loss there ours, and does it come back?
 
-    python -m pip install trl peft accelerate               (DeepSpeed and llama-cpp-python too, where they can be had)
+    python -m pip install trl peft accelerate               (and llama-cpp-python)
     python benchmarks/bench_handover.py [--preset cpu] [--llama-cpp CHECKOUT]
 
 Each training makes three steps by `handover_trl.py`, on all of some rows at once: alone, and on two processes with
@@ -39,8 +39,8 @@ from minillm.model.adapters import load_adapter
 from minillm.text.chat import Message, answer_text, stop_ids
 
 HERE = Path(__file__).parent
-PACKAGES = ["torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "llama-cpp-python"]
-TOLERANCE = 1e-4  # share of the larger figure; sums in another order differ by about a millionth
+PACKAGES = ["torch", "transformers", "trl", "peft", "accelerate", "llama-cpp-python"]
+TOLERANCE = 1e-5  # share of the larger figure; sums in another order differ by about a millionth
 STEPS, ROWS, LEARNING_RATE, BETA, GROUP = 3, 8, 1e-4, 0.1, 8
 ANSWERS, MAX_TOKENS = 40, 60  # that are compared word by word, and how long they may get
 ACCELERATE = ["-m", "accelerate.commands.launch", "--config_file", str(HERE / "handover" / "fsdp.yaml")]
