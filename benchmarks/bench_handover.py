@@ -9,7 +9,7 @@ length is that of the first. Then minillm reads the folder and answers, greedily
 folder. llama.cpp, where its Python package is installed and a checkout is named, reads the exported assistant itself.
 
 One thing is set as transformers has it: the vector of the padding token, which begins every conversation, gets no
-gradient where it is read. With it the first losses are the same, and the later ones differ in the fifth digit.
+gradient where it is read. Without that the first losses are the same, and the later ones differ in the fifth digit.
 """
 
 from __future__ import annotations
