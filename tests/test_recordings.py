@@ -16,6 +16,7 @@ import record_grpo
 import record_sft
 import record_specialists
 import record_tokenizers
+import record_verified
 import recorder
 import tiktoken
 import tokenizers
@@ -25,8 +26,9 @@ from tiktoken_ext import openai_public
 
 from minillm import recordings
 from minillm.course import Course
-from minillm.data.tasks import Tasks, held_out_tasks
+from minillm.data.tasks import FAMILIES, Tasks, held_out_tasks
 from minillm.data.village import NUMBERS
+from minillm.evaluate import verifiable_families
 from minillm.model.config import GPTConfig
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
@@ -52,7 +54,8 @@ CURVES = {
 def test_a_recording_that_is_not_there_is_told():
     with pytest.raises(
         ValueError,
-        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, sft, small_runs, specialists, tokenizers",
+        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, sft, small_runs, specialists, "
+        "tokenizers, verified",
     ):
         recording("pp")
 
@@ -220,7 +223,37 @@ def test_the_recorded_groups_are_of_the_tools_settings_and_have_all_that_is_told
         )
         for sums in (f"{n} steps" for n in n_steps):
             for figures in (run["before"][sums], run["after"][sums]):
-                assert 0 <= figures["pass_at_1"] <= figures["pass_at_8"] <= figures["pass_at_64"] <= 1
+                passed = [figures[f"pass_at_{k}"] for k in record_grpo.COUNTS]
+                assert passed[0] >= 0 and passed == sorted(passed) and passed[-1] <= 1
+                assert figures["worked_out"] <= figures["pass_at_1"]
+                assert figures["majority_at_1"] > figures["pass_at_1"] - 0.02, "verify asks for more"
+
+
+def test_the_tool_examines_sums_as_often_as_it_is_told(monkeypatch):
+    """An assistant that knows nothing: nothing is right, and no more may vote than there are answers."""
+    monkeypatch.setattr(record_grpo, "EXAMINED", 3)
+    tokenizer = Tokenizer([])
+    config = GPTConfig(tokenizer.vocab_size, context_length=200, n_layer=1, n_head=2, d_model=12, d_ff=20)
+    found = record_grpo.examined(GPT(config, generator=0).eval(), tokenizer, 2, samples=4)
+    for name in ("pass_at", "majority_at", "chance"):
+        assert {key for key in found if key.startswith(name)} == {f"{name}_{k}" for k in (1, 2, 4)}
+    assert found["worked_out"] == found["pass_at_4"] == found["majority_at_4"] == 0 < found["chance_1"]
+    assert 0 < found["sampled_tokens"] <= 80 and len(found["greedy"]["shown"]) == 3
+
+
+def test_what_a_program_checked_is_of_todays_assistants_and_policies():
+    runs = recording("verified")["runs"]
+    assert list(runs) == [f"seed {seed}" for seed in record_verified.SEEDS]
+    for seed, run in enumerate(runs.values()):
+        course = Course("cpu", seed=seed)
+        assert {name: run[name] for name in ("sft", "grpo")} == {
+            name: course.key(name) for name in ("sft", "grpo")
+        }, "make recordings"
+        assert list(run["families"]) == verifiable_families(FAMILIES)
+        for found in run["families"].values():
+            assert 0 < len(found["sft"]) == len(found["grpo"]) <= record_verified.EACH
+            halves = [half for name in ("sft", "grpo") for pair in found[name] for half in pair]
+            assert all(0 <= half <= record_verified.HALF for half in halves)
 
 
 # The tables of tokens of large models, for chapter 01

@@ -14,6 +14,7 @@ from typing import Any
 
 from minillm import checks
 from minillm.data.conversations import Conversations
+from minillm.data.families.arithmetic import Arithmetic
 from minillm.data.families.drawing import sum_split
 from minillm.data.grammar import RandomDraws
 from minillm.data.source import Split
@@ -23,12 +24,22 @@ from minillm.data.wording import words_of
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED
 from minillm.text.chat import Message
 
-__all__ = ["RESULTS", "StepSumConversations", "StepSums", "says_result", "shows_steps", "steps_share"]
+__all__ = [
+    "RESULTS",
+    "StepSumConversations",
+    "StepSums",
+    "says_result",
+    "shows_steps",
+    "stated_result",
+    "steps_share",
+    "works_out",
+]
 
 RESULTS = NUMBERS[2:21]
 """What a sum can come to: from the smallest to the largest result."""
 
 _MOST_STEPS = 4
+_SUMS = Arithmetic()  # how sums are read
 _SIGNS = {"+": "plus", "-": "minus"}
 _QUESTIONS = ("How much is {sum}?", "What is {sum}?", "Tell me {sum}.", "Work out {sum}.")
 _STEP = re.compile(
@@ -145,6 +156,29 @@ def shows_steps(answer: str) -> bool:
     (True, False)
     """
     return _STEP.search(answer.lower()) is not None
+
+
+def works_out(task: Task, answer: str) -> bool:
+    """Whether an answer to one of `StepSums` has every step of the sum, rightly and in order.
+
+    Who says the right result without it has skipped a step, or was lucky.
+
+    >>> task = StepSums("test", 2).task(seed=2, index=0)
+    >>> task.question, works_out(task, task.answer), works_out(task, f"The answer is {task.keys[0]}.")
+    ('What is ten minus five minus three?', True, False)
+    """
+    *steps, _ = task.answer.lower().split(". ")
+    return _STEP.findall(answer.lower())[: len(steps)] == steps
+
+
+def stated_result(task: Task, answer: str) -> str:
+    """The number that an answer to a sum calls the result, in words, or "": what a majority votes on.
+
+    >>> task = StepSums("test", 2).task(seed=2, index=0)
+    >>> stated_result(task, "Ten minus five is five. So the answer is five."), stated_result(task, "Who knows?")
+    ('five', '')
+    """
+    return _SUMS.result(_SUMS.read(task, answer))
 
 
 def steps_share(tasks: Sequence[Task], answers: Sequence[str]) -> dict[str, float]:

@@ -30,6 +30,7 @@ from minillm.evaluate.policies import (
 from minillm.evaluate.rewards import ScoredPairs, reward_figures, score_pairs
 from minillm.evaluate.verified import (
     guess_chance,
+    majority_at_k,
     pass_at_k,
     sample_counts,
     verifiable_families,
@@ -68,6 +69,7 @@ __all__ = [
     "guess_chance",
     "kl_bound",
     "knowledge",
+    "majority_at_k",
     "meet_visitors",
     "pass_at_k",
     "reading_comprehension",

@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from minillm.data.answers import Answer, answer_prompts
 from minillm.data.families import every_family
 from minillm.data.judge import verify
@@ -13,7 +15,14 @@ from minillm.data.task_types import Task
 from minillm.model.gpt import GPT
 from minillm.text.tokenizer import Tokenizer
 
-__all__ = ["guess_chance", "pass_at_k", "sample_counts", "verifiable_families", "verified_share"]
+__all__ = [
+    "guess_chance",
+    "majority_at_k",
+    "pass_at_k",
+    "sample_counts",
+    "verifiable_families",
+    "verified_share",
+]
 
 
 def verifiable_families(names: Iterable[str] | None = None) -> list[str]:
@@ -58,6 +67,43 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     if not (1 <= k <= n and 0 <= c <= n):
         raise ValueError(f"n={n}, c={c}, k={k} do not fit together; use 1 <= k <= n and 0 <= c <= n")
     return 1 - math.comb(n - c, k) / math.comb(n, k)
+
+
+def majority_at_k(results: Sequence[str], right: str, k: int, *, draws: int = 1_000, seed: int = 0) -> float:
+    """How probably the result that most of k answers state is the right one, estimated from n answers.
+
+    No checker is needed to choose it. Of results that are stated equally often, each is taken with the same
+    probability. An answer that states none ("") has no vote.
+
+    Args:
+        results: what each of the n answers states.
+        right: the right result.
+        k: answers that vote, at most n.
+        draws: choices of k among the n that are tried; the standard error is at most 0.5 / sqrt(draws).
+        seed: decides the choices.
+
+    Returns:
+        from 0 to 1.
+
+    Raises:
+        ValueError: more voters than answers, or none.
+
+    Reference: Wang et al. 2022, "Self-consistency improves chain of thought reasoning", arXiv 2203.11171.
+
+    >>> majority_at_k(["nine", "nine", "two"], right="nine", k=3)
+    1.0
+    """
+    if not 1 <= k <= len(results):
+        raise ValueError(f"k is {k}, and there are {len(results)} answers; use 1 to {len(results)}")
+    counts = Counter(results)
+    silent = counts.pop("", 0)
+    if right not in counts:
+        return 0.0
+    chosen = np.random.default_rng(seed).multivariate_hypergeometric([*counts.values(), silent], k, draws)
+    votes = chosen[:, :-1]
+    first = (votes == votes.max(axis=1, keepdims=True)) & (votes > 0)
+    wins = first[:, list(counts).index(right)] / first.sum(axis=1).clip(min=1)
+    return float(wins.mean())
 
 
 def guess_chance(tasks: Sequence[Task], k: int) -> float:

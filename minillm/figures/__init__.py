@@ -17,6 +17,7 @@ from minillm.figures.lora import rank_curves, share_curves
 from minillm.figures.point_cloud import point_cloud
 from minillm.figures.ppo import clip_curves, gold_against_kl, run_gallery, training_panels
 from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_curve, token_bars
+from minillm.figures.reasoning import pass_curves, shift_points
 from minillm.figures.reward import calibration_curve, pair_loss_curve, share_points
 from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
@@ -59,6 +60,7 @@ __all__ = [
     "noise_curve",
     "number_tables",
     "pair_loss_curve",
+    "pass_curves",
     "point_cloud",
     "rank_curves",
     "repetition_curve",
@@ -69,6 +71,7 @@ __all__ = [
     "schedule_curve",
     "share_curves",
     "share_points",
+    "shift_points",
     "show_source",
     "show_table",
     "styled",

@@ -27,7 +27,9 @@ def recording(name: str) -> dict[str, Any]:
         and for each seed the assistant's tasks done; of "specialists" losses and skills of a job. Of "small_runs"
         (chapter 04) each run has its losses, of "annotators" (chapter 06) shares (0-1); `made_from` has the keys of
         the stages that decide it. Of "tokenizers" (chapter 01) each table of tokens has its `source` and `sha256`,
-        the number of `tokens` of some texts and the `pieces` of others, in hexadecimal digits.
+        the number of `tokens` of some texts and the `pieces` of others, in hexadecimal digits. Of "verified" (chapter
+        10) each seed has, family by family, how many of 32 answers and of 32 others to each task are right, of the
+        assistant ("sft") and after the stage "grpo", and for both `corpus_loss` and `accuracy`.
     Raises:
         ValueError: there is none of that name.
     """

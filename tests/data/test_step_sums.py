@@ -14,7 +14,9 @@ from minillm.data.step_sums import (
     StepSums,
     says_result,
     shows_steps,
+    stated_result,
     steps_share,
+    works_out,
 )
 from minillm.data.task_types import Task
 from minillm.data.tasks import Tasks
@@ -111,6 +113,39 @@ def test_a_share_of_the_conversations_shows_steps(share):
 )
 def test_what_shows_steps(text, shown):
     assert shows_steps(text) is shown
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 4])
+def test_a_sum_is_worked_out_by_all_its_steps_in_order(n_steps):
+    for task in StepSums("test", n_steps).tasks(20, seed=9):
+        *steps, last = task.answer.split(". ")
+        assert works_out(task, task.answer) and works_out(task, task.answer.upper())
+        assert works_out(task, ". ".join(steps)), "whether it goes on to say the result or not"
+        for missing in range(n_steps):
+            skipped = [step for number, step in enumerate(steps) if number != missing]
+            assert not works_out(task, ". ".join([*skipped, last]))
+        wrong = re.sub(r"is \w+$", "is zero", steps[-1])
+        assert not works_out(task, ". ".join([*steps[:-1], wrong, last]))
+        assert steps[::-1] == steps or not works_out(task, ". ".join([*steps[::-1], last]))
+
+
+@pytest.mark.parametrize(
+    "answer, result",
+    [
+        ("Two plus two is four. So the answer is four.", "four"),
+        ("Two plus two is four. Four plus nine is thirteen.", "thirteen"),
+        ("The answer is 13.", "thirteen"),
+        ("I do not know.", ""),
+        ("", ""),
+    ],
+)
+def test_the_stated_result_is_the_last(answer, result):
+    assert stated_result(StepSums("test", 2).task(2, 0), answer) == result
+
+
+def test_a_verified_answer_states_the_key():
+    for task in StepSums("test", 3).tasks(50, seed=3):
+        assert stated_result(task, task.answer) == task.keys[0]
 
 
 def test_the_share_of_steps_is_that_of_sums():

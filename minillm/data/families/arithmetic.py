@@ -89,8 +89,12 @@ class Arithmetic(Family):
 
     def correct(self, reading: Reading) -> float:
         """Whether the last number that is called a result is the right one."""
+        return float([self.result(reading)] == list(reading.task.keys))
+
+    def result(self, reading: Reading) -> str:
+        """The last number that is called a result, or ""."""
         claims = [claim for sentence in reading.own if (claim := _claimed(sentence))]
-        return float(claims[-1:] == list(reading.task.keys))
+        return claims[-1] if claims else ""
 
     def honest(self, reading: Reading) -> float:
         """The share of the steps that hold."""
