@@ -190,6 +190,7 @@ recordings: env  ## make all recorded runs again (more than an hour; trains what
 	@$(BIN)/python tools/record.py
 	@$(BIN)/python tools/record_lora.py
 	@$(BIN)/python tools/record_specialists.py
+	@$(BIN)/python tools/record_dpo.py
 	@$(BIN)/python tools/record_grpo.py
 	@$(BIN)/python tools/record_verified.py
 	@$(BIN)/python tools/record_sft.py

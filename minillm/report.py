@@ -203,7 +203,10 @@ def print_evaluation(entries: list[dict[str, Any]], wins: list[dict[str, Any]]) 
     rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("all, each family counting the same", lambda e: f"{e['task_accuracy']:.1%}"),
         ("all, sampled", lambda e: f"{e['sampled']['task_accuracy']:.1%}"),
+        ("those that a program can check", lambda e: f"{e['verified_share']:.1%}"),
+        ("those that a program can check, sampled", lambda e: f"{e['sampled']['verified_share']:.1%}"),
         ("judge's mean gold score (0 to 1)", lambda e: f"{e['gold_score']:.3f}"),
+        ("judge's mean mark for kindness (0 to 1)", lambda e: f"{e['parts']['kind']:.3f}"),
         ("answers that come to an end", lambda e: f"{e['ended_share']:.1%}"),
         ("answers that repeat four words", lambda e: f"{e['repeated_share']:.1%}"),
         ("mean length (tokens)", lambda e: f"{e['mean_tokens']:.1f}"),

@@ -602,6 +602,24 @@ def test_eval_prints_a_table(tuned):
         assert word in result.out, result.out
 
 
+def test_eval_shows_beside_each_other_what_policies_gain_and_lose(tuned):
+    """The same numbers as in the JSON object, in the columns of their stages."""
+    options = ("eval", "sft", "grpo", "dpo", "--out", tuned, "-n", 1)
+    table, entries = minillm(*options).out, json.loads(minillm(*options, "--json").out)["stages"]
+    rows = {
+        "those that a program can check ": [f"{entry['verified_share']:.1%}" for entry in entries],
+        "check, sampled": [f"{entry['sampled']['verified_share']:.1%}" for entry in entries],
+        "mark for kindness": [f"{entry['parts']['kind']:.3f}" for entry in entries],
+    }
+    for name, values in rows.items():
+        (line,) = [
+            line
+            for line in table.splitlines()
+            if name in line and not ("sampled" in line) ^ ("sampled" in name)
+        ]
+        assert [cell.strip() for cell in line.strip("│ ").split("│")][1:] == values
+
+
 def test_eval_takes_all_models_that_are_there(tuned):
     """The reward model writes nothing; PPO is compared with the base model and with the one it started from."""
     report = json.loads(minillm("eval", "--out", tuned, "-n", 1, "--json").out)

@@ -412,7 +412,9 @@ def test_a_chapter_that_is_too_long_or_leaves_nothing_to_do_is_told(
         ("After 300 steps it stops.", "x = 1", ["300 steps"]),
         ("After 300 steps it stops.", "fit(steps=300)", []),
         ("It has 4,500 pages and a 2-layer body.", "pages = 4_500", ["2-layer"]),
-        ("Right in 81 % of the cases.", "x = 0.81", ["81 %"]),
+        ("Right in 81 % of the cases.", "x = 0.81", []),
+        ("Right in 81 % of the cases, 81 tokens.", "x = 0.81", ["81 tokens"]),
+        ("Right in 81 % of the cases.", "x = 8.1", ["81 %"]),
         ("Llama has [15 trillion tokens](references.md).", "", []),
         (
             "A fact with its source ([A](references.md)).\n\nIn another paragraph 15 trillion tokens.",

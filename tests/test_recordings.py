@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import math
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import record
+import record_dpo
 import record_grpo
 import record_sft
 import record_specialists
@@ -20,12 +22,14 @@ import record_verified
 import recorder
 import tiktoken
 import tokenizers
+import torch
 from record_lora import RUNS as RECIPES
 from record_lora import SEEDS
 from tiktoken_ext import openai_public
 
 from minillm import recordings
 from minillm.course import Course
+from minillm.data.comparisons import Comparison
 from minillm.data.tasks import FAMILIES, Tasks, held_out_tasks
 from minillm.data.village import NUMBERS
 from minillm.evaluate import verifiable_families
@@ -33,6 +37,7 @@ from minillm.model.config import GPTConfig
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel
 from minillm.model.lora import apply_lora
+from minillm.model.sampling import generate
 from minillm.recordings import recording
 from minillm.settings import overrides
 from minillm.stages.ppo_config import PPOConfig
@@ -54,7 +59,7 @@ CURVES = {
 def test_a_recording_that_is_not_there_is_told():
     with pytest.raises(
         ValueError,
-        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, sft, small_runs, specialists, "
+        match="no recording 'pp'; choose one of annotators, dpo, grpo, lora, ppo, sft, small_runs, specialists, "
         "tokenizers, verified",
     ):
         recording("pp")
@@ -254,6 +259,85 @@ def test_what_a_program_checked_is_of_todays_assistants_and_policies():
             assert 0 < len(found["sft"]) == len(found["grpo"]) <= record_verified.EACH
             halves = [half for name in ("sft", "grpo") for pair in found[name] for half in pair]
             assert all(0 <= half <= record_verified.HALF for half in halves)
+
+
+# Five ways to a better assistant, for chapter 09
+
+WAYS = recording("dpo")["runs"]
+
+
+def test_the_recorded_policies_are_of_todays_stages_and_all_that_the_tool_makes():
+    names = ("methods", "order", *record_dpo.CHANGES)
+    wanted = ["cost", *(f"{name}, seed {seed}" for name in names for seed in record_dpo.SEEDS)]
+    assert list(WAYS) == [name for name in wanted if name in WAYS], "in the tool's order"
+    one_seed = [name for name in wanted[1:] if name.startswith(tuple(record_dpo.CHANGES)) and name[-1] != "0"]
+    assert set(wanted) - set(WAYS) <= set(one_seed), "DPO with a change is recorded with one seed at least"
+    courses = {seed: Course("cpu", seed=seed) for seed in record_dpo.SEEDS}
+    for name, run in WAYS.items():
+        course, changes = courses[run["seed"]], record_dpo.CHANGES.get(name.rpartition(", seed")[0], {})
+        assert run["changes"] == changes and name.endswith((f"seed {run['seed']}", "cost"))
+        assert run["keys"] == {stage: course.key(stage) for stage in run["keys"]}, "make recordings"
+        if changes:
+            assert run["figures"]["steps"] == changes.get("steps", course.preset.dpo.fit.steps)
+
+
+@pytest.mark.parametrize("name", [name for name in WAYS if name.startswith("methods")])
+def test_every_way_has_answered_the_same_tasks(name):
+    """And the assistant beside itself neither wins nor loses."""
+    ways = WAYS[name]
+    matches = [
+        ways[w][how]["against_sft"] for w in ("sft", "ppo", "dpo", "grpo") for how in ("greedy", "sampled")
+    ]
+    matches.append(ways["best of 4"]["sampled"]["against_sft"])
+    assert len({sum(match) for match in matches}) == 1 and matches[0] == [0, sum(matches[0]), 0] == matches[1]
+    assert ways["sft"]["sampled"]["kl_per_response"] == 0 < ways["dpo"]["sampled"]["kl_per_response"]
+
+
+def test_token_passes_are_counted_forward_and_back_and_while_an_answer_is_sampled():
+    shape = GPTConfig(vocab_size=60, context_length=12, n_layer=3, n_head=2, d_model=8, d_ff=12)
+    model, ids = GPT(shape, generator=0).eval(), torch.zeros(2, 5, dtype=torch.long)
+    found = []
+    for how in (torch.no_grad, torch.enable_grad):
+        with record_dpo.counted() as count, how():
+            model(ids)
+        found.append(count.passes / shape.n_layer)
+    assert found == [10, 30]
+    with record_dpo.counted() as count:
+        generate(
+            model,
+            [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]],
+            4,
+            temperature=1.0,
+            generator=torch.Generator().manual_seed(0),
+        )
+    assert count.passes / shape.n_layer == 2 * 5 + 2 * 3, "the prompts, then all drawn tokens but the last"
+
+
+def test_a_cost_is_carried_on_from_a_part_and_what_is_done_once_counts_once():
+    model = GPT(GPTConfig(vocab_size=60, context_length=12, n_layer=1, n_head=2, d_model=8, d_ff=12)).eval()
+
+    def do(n):
+        """Seven tokens once, and then three each time."""
+        with torch.no_grad():
+            model(torch.zeros(1, 7, dtype=torch.long))
+            for _ in range(n):
+                model(torch.zeros(1, 3, dtype=torch.long))
+
+    assert record_dpo.extrapolated(do, 2, 50)[0] == 7 + 3 * 50
+
+
+def test_a_careless_annotator_is_wrong_up_to_a_coins_share_of_the_pairs(monkeypatch):
+    trays = [
+        Comparison(({"role": "user", "content": "?"},), ("a", "b", "c"), (2, 1, 0), gold=(0.9, 0.5, 0.1))
+        for _ in range(400)
+    ]
+    monkeypatch.setattr(record_dpo, "comparisons", lambda course, name: trays)
+    course = SimpleNamespace(preset=SimpleNamespace(seed=0))
+    exact, wrong = record_dpo.careless(course, 1e-6)
+    assert wrong == 0 and {one.ranks for one in exact} == {(0, 1, 2)}
+    some, wrong = record_dpo.careless(course, 0.4)
+    expected = (2 / (1 + math.e) + 1 / (1 + math.e**2)) / 3  # two pairs are 0.4 apart and one 0.8
+    assert wrong == pytest.approx(expected, abs=0.03) and len({one.ranks for one in some}) == 6
 
 
 # The tables of tokens of large models, for chapter 01

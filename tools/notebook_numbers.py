@@ -59,7 +59,9 @@ def bare_numbers(notebook: nbformat.NotebookNode) -> Iterator[str]:
             text = NOT_PROSE.sub(" ", block)
             for match in CLAIM.finditer(text):
                 constant = any(match[0].startswith(one) for one in CONSTANTS)
-                in_code = not match[2] and float(match[1].rstrip(",").replace(",", "")) in known
+                amount = float(match[1].rstrip(",").replace(",", ""))
+                same = {amount, round(amount / 100, 6)} if match[0].endswith("%") else {amount}
+                in_code = not match[2] and same & known
                 if not (constant or in_code):
                     around = " ".join(text[max(0, match.start() - 40) : match.end() + 20].split())
                     yield (

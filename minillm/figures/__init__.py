@@ -12,6 +12,7 @@ from minillm.figures.batches import (
     sweep_curve,
 )
 from minillm.figures.chat import chat_boxes
+from minillm.figures.dpo import displacement_curves, method_points, moved_answers
 from minillm.figures.live import live
 from minillm.figures.lora import rank_curves, share_curves
 from minillm.figures.point_cloud import point_cloud
@@ -47,6 +48,7 @@ __all__ = [
     "chat_boxes",
     "clip_curves",
     "compression_curve",
+    "displacement_curves",
     "epoch_panels",
     "gold_against_kl",
     "growth_curves",
@@ -55,6 +57,8 @@ __all__ = [
     "layer_curves",
     "live",
     "loss_curve",
+    "method_points",
+    "moved_answers",
     "new_axes",
     "next_token_bars",
     "noise_curve",

@@ -29,7 +29,9 @@ def recording(name: str) -> dict[str, Any]:
         the stages that decide it. Of "tokenizers" (chapter 01) each table of tokens has its `source` and `sha256`,
         the number of `tokens` of some texts and the `pieces` of others, in hexadecimal digits. Of "verified" (chapter
         10) each seed has, family by family, how many of 32 answers and of 32 others to each task are right, of the
-        assistant ("sft") and after the stage "grpo", and for both `corpus_loss` and `accuracy`.
+        assistant ("sft") and after the stage "grpo", and for both `corpus_loss` and `accuracy`. Of "dpo" (chapter 09)
+        there are `cost` (passes of tokens, seconds of a core), `methods` (five ways to answer the same tasks), `order`
+        (held-out pairs) and DPO with one change.
     Raises:
         ValueError: there is none of that name.
     """

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from minillm import checks
 from minillm.data.comparisons import Comparison, fitting_comparisons
+from minillm.keys import setting
 from minillm.model.gpt import GPT
 from minillm.model.loss import linear_cross_entropy
 from minillm.stages.preference_losses import (
@@ -73,6 +74,11 @@ class DPOConfig:
     pairs: str = (
         "all"  # of a prompt's answers: "all", "best" against each other one, "extremes": best against worst
     )
+    label_smoothing: float = (
+        setting(  # share of the preferences that is taken to be wrong; 0: the paper's loss
+            0.0, decides=lambda config: config.label_smoothing > 0
+        )
+    )
 
     def __post_init__(self) -> None:
         check_fit(self.fit)
@@ -81,6 +87,7 @@ class DPOConfig:
         checks.whole_number("prompts", self.prompts, at_least=1)
         checks.number("max_epochs", self.max_epochs, above=0)
         checks.one_of("pairs", self.pairs, PAIRS)
+        checks.number("label_smoothing", self.label_smoothing, at_least=0, below=0.5)
 
 
 @dataclass(frozen=True)
@@ -219,6 +226,7 @@ def batch_loss(model: GPT, batch: PreferenceBatch, config: DPOConfig) -> tuple[T
         reference[prompt, chosen],
         reference[prompt, rejected],
         config.beta,
+        config.label_smoothing,
     )
     loss = loss - config.nll_coef * ours[prompt, chosen].mean()
     return loss * len(prompt), len(prompt)

@@ -25,6 +25,7 @@ def dpo_loss(
     reference_chosen: Tensor,
     reference_rejected: Tensor,
     beta: float,
+    label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Surprise at the preferences, of a policy that is its own reward model.
 
@@ -39,15 +40,20 @@ def dpo_loss(
         reference_chosen: (batch,) of the preferred answers under the reference; gets no gradient.
         reference_rejected: (batch,) of the other answers under the reference; gets no gradient.
         beta: reward of a nat.
+        label_smoothing: the share e of preferences that is taken to be wrong: the loss of a pair is (1 - e) times the
+            one above and e times that of the reversed pair ("conservative" DPO, Mitchell 2023). With e > 0 it is least
+            at the margin log((1 - e) / e), with 0 nowhere.
 
     Returns:
         the mean loss of the pairs (nats per pair), a scalar; the implicit rewards of the chosen and of the rejected
         answers, (batch,) each, without gradient.
 
     Raises:
-        ValueError: shapes that differ or are not (batch,), no pair, a beta that is not above 0.
+        ValueError: shapes that differ or are not (batch,), no pair, a beta that is not above 0, a smoothing outside of
+            0 to 0.5.
 
-    Reference: Rafailov et al. 2023, eq. 7.
+    Reference: Rafailov et al. 2023, eq. 7; Mitchell 2023, "A note on DPO with noisy preferences and relationship to
+    IPO".
 
     >>> loss, chosen, rejected = dpo_loss(*torch.tensor([[-9.0], [-14.0], [-10.0], [-12.0]]), beta=0.5)
     >>> chosen.item(), rejected.item(), round(loss.item(), 4)  # the loss is log(1 + exp(-1.5))
@@ -65,9 +71,13 @@ def dpo_loss(
             f"the shapes are {told}; give one log-probability for each of the same pairs: (batch,)"
         )
     checks.number("beta", beta, above=0)
+    checks.number("label_smoothing", label_smoothing, at_least=0, below=0.5)
     chosen = beta * (policy_chosen - reference_chosen.detach())
     rejected = beta * (policy_rejected - reference_rejected.detach())
-    loss = -F.logsigmoid(chosen - rejected).mean()
+    margin = chosen - rejected
+    loss = -F.logsigmoid(margin).mean()
+    if label_smoothing:
+        loss = (1 - label_smoothing) * loss - label_smoothing * F.logsigmoid(-margin).mean()
     return loss, chosen.detach(), rejected.detach()
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from toy_comparisons import FIT, SHAPE, TOKENIZER, comparison, toy
 
 from minillm.data.comparisons import Comparison
+from minillm.keys import deciding
 from minillm.model.gpt import GPT
 from minillm.stages.dpo import (
     DPOConfig,
@@ -130,6 +131,56 @@ def test_other_shapes_are_refused(shapes):
 def test_a_beta_without_meaning_is_refused(beta):
     with pytest.raises(ValueError, match="beta is .*; use a finite number above 0"):
         dpo_loss(*torch.zeros(4, 2), beta=beta)
+
+
+@settings(max_examples=50, deadline=None)
+@given(nats, st.floats(0.01, 0.49))
+def test_smoothed_labels_are_the_mean_loss_of_labels_that_are_sometimes_reversed(rows, share):
+    w, l, w_ref, l_ref = torch.tensor(rows, dtype=torch.float64).T  # noqa: E741
+    as_given = by_the_paper(w, l, w_ref, l_ref, 0.5)
+    reversed_ = by_the_paper(l, w, l_ref, w_ref, 0.5)
+    loss, _, _ = dpo_loss(w, l, w_ref, l_ref, 0.5, share)
+    assert loss.item() == pytest.approx((1 - share) * as_given + share * reversed_, rel=1e-9)
+
+
+def test_smoothed_labels_are_satisfied_with_their_own_odds():
+    """The slope is 0 at the margin whose odds are those of a right label, and turns there."""
+    share, slopes = 0.2, []
+    for margin in (math.log(4) - 0.1, math.log(4), math.log(4) + 0.1):
+        chosen = torch.tensor([margin], dtype=torch.float64, requires_grad=True)
+        zero = torch.zeros(1, dtype=torch.float64)
+        dpo_loss(chosen, zero, zero, zero, 1.0, share)[0].backward()
+        slopes.append(chosen.grad.item())
+    assert slopes[0] < 0 < slopes[2] and abs(slopes[1]) < 1e-12
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.5, math.nan])
+def test_a_smoothing_without_meaning_is_refused(share):
+    with pytest.raises(ValueError, match="label_smoothing is .*; use a .*number .*at least 0 and below 0.5"):
+        dpo_loss(*torch.zeros(4, 2), beta=0.1, label_smoothing=share)
+    with pytest.raises(ValueError, match="label_smoothing is"):
+        DPOConfig(label_smoothing=share)
+
+
+def test_smoothing_decides_the_key_only_where_it_is_used():
+    """So that what was trained before the setting was there keeps its key."""
+    assert "label_smoothing" not in deciding(DPOConfig())
+    assert deciding(DPOConfig(label_smoothing=0.1))["label_smoothing"] == 0.1
+
+
+def test_the_training_takes_the_smoothing():
+    batches = PreferenceBatches(toy(8, seed=0), TOKENIZER, SHAPE.context_length, 4)
+    model, batch = make_gpt(), batches.batch(0)
+    plain, smooth, swapped = (
+        batch_loss(model, one, replace(CONFIG, label_smoothing=share))[0].item()
+        for one, share in ((batch, 0.0), (batch, 0.25), (replace(batch, ranks=turned(batch.ranks)), 0.0))
+    )
+    assert smooth == pytest.approx(0.75 * plain + 0.25 * swapped, rel=1e-5)
+
+
+def turned(ranks):
+    """The worst first."""
+    return torch.where(ranks >= 0, ranks.max() - ranks, ranks)
 
 
 # -- pairs --
