@@ -17,10 +17,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from minillm.data.web import Page
 
-__all__ = ["WARC_SUFFIXES", "Response", "extract_text", "is_warc", "read_warc", "warc_texts", "write_warc"]
+__all__ = [
+    "WARC_SUFFIXES",
+    "Response",
+    "extract_text",
+    "extraction_version",
+    "is_warc",
+    "read_warc",
+    "warc_texts",
+    "write_warc",
+]
 
 WARC_SUFFIXES = (".warc", ".warc.gz")
-INSTALL = 'python -m pip install "minillm-course[web]"'
+INSTALL = "python -m pip install warcio trafilatura lxml-html-clean"
 _HTML = ("text/html", "application/xhtml+xml")
 _FIRST_DAY = datetime(2031, 4, 1, tzinfo=UTC)  # of the crawl that `write_warc` pretends
 
@@ -80,8 +89,14 @@ def read_warc(path: Path) -> Iterator[Response]:
         try:
             for record in iterators.ArchiveIterator(file):
                 found = True
+                if (
+                    record.format != "warc"
+                ):  # what else may be in the file is read as a record of an older kind
+                    raise errors.ArchiveLoadFailed("no line WARC/1.0 at its beginning")
                 if record.rec_type == "response" and _is_html(record):
                     page = record.content_stream().read().decode("utf-8", "replace")
+                    if getattr(record.raw_stream, "limit", 0):  # bytes that are promised and not there
+                        raise errors.ArchiveLoadFailed("it ends inside a record")
                     headers = record.rec_headers
                     yield Response(
                         headers.get_header("WARC-Record-ID") or "",

@@ -9,7 +9,6 @@ answers. Everything is invented: hosts are names reserved for examples, addresse
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -254,4 +253,3 @@ def _site(body: str, draws: Draws) -> str:
         f'<aside class="advert"><p>{draws.choose(_ASIDES)}</p></aside>\n'
         f"<footer><p>{footer}</p></footer></body></html>\n"
     )
-

@@ -14,14 +14,15 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from minillm.data.warc import INSTALL, read_warc
-from minillm.data.web import BAD_HOSTS, BAD_WORDS, Page, Question
+from minillm.data.warc import read_warc
+from minillm.data.web import BAD_HOSTS, BAD_WORDS, Question
 
 __all__ = [
+    "PACKAGES",
     "STEPS",
     "clean_web",
     "document_steps",
@@ -42,6 +43,16 @@ STEPS: dict[str, tuple[str, ...]] = {
     "personal data": (),
     "test questions": ("exam",),
 }
+PACKAGES = (  # the extra `web`
+    "datatrove",
+    "fasteners",
+    "lxml-html-clean",
+    "orjson",
+    "pyahocorasick",
+    "tldextract",
+    "trafilatura",
+    "warcio",
+)
 LEAST_WORDS, LEAST_SENTENCES = 20, 2  # of a page; for real pages the rules say 50 and 5
 QUESTION_WORDS = 8  # in a row that a page may not share with a question of a test
 _ENGLISH = frozenset(
@@ -59,10 +70,10 @@ def is_english(text: str, at_least: float = 0.2) -> bool:
 
 def word_splitter() -> Any:
     """How the rules of the engine are to split text into words and sentences: an object of its kind."""
-    splitter = _datatrove("utils.word_tokenizers")
+    base: Any = _datatrove("utils.word_tokenizers").WordTokenizer
     texts = _datatrove("utils.text")
 
-    class Splitter(splitter.WordTokenizer):  # type: ignore[misc]
+    class Splitter(base):  # type: ignore[misc]
         def word_tokenize(self, text: str) -> list[str]:
             return text.split()
 
@@ -85,9 +96,7 @@ def read_pages(path: Path) -> list[Any]:
 def document_steps() -> dict[str, list[Any]]:
     """The steps that look at one page at a time, by name."""
     filters, words = _datatrove("pipeline.filters"), word_splitter()
-    addresses = filters.URLFilter(
-        extra_domains=BAD_HOSTS, banned_words=BAD_WORDS, use_integrated_lists=False
-    )
+    addresses = filters.URLFilter(extra_domains=BAD_HOSTS, banned_words=BAD_WORDS, use_integrated_lists=False)
     addresses.tldextractor = _tld_extract()
     extractor = _datatrove("pipeline.extractors").Trafilatura(deduplicate=False, timeout=20)
     return {
@@ -151,9 +160,7 @@ def _find_copies(source: Path, folder: Path) -> Path:
     words = word_splitter()
     sign = dedup.MinhashDedupSignature(signatures, config=config, language=words)
     _run(folder / "logs1", [readers.JsonlReader(str(source)), sign])
-    _run(
-        folder / "logs2", [dedup.MinhashDedupBuckets(signatures, pairs, config=config)], config.num_buckets
-    )
+    _run(folder / "logs2", [dedup.MinhashDedupBuckets(signatures, pairs, config=config)], config.num_buckets)
     _run(folder / "logs3", [dedup.MinhashDedupCluster(pairs, removed, config=config)])
     return Path(removed)
 
@@ -210,7 +217,9 @@ def _datatrove(module: str) -> Any:
     try:
         return importlib.import_module(f"datatrove.{module}")
     except ImportError as error:
-        raise ValueError(f"cleaning a web needs the package `datatrove` ({error.name}): {INSTALL}") from None
+        raise ValueError(
+            f"cleaning a web needs the package `{error.name}`: python -m pip install {' '.join(PACKAGES)}"
+        ) from None
 
 
 def _tld_extract() -> Any:

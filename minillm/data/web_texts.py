@@ -151,6 +151,10 @@ def _letters(draws: Draws) -> str:
 
 def _log_line(draws: Draws) -> str:
     day, hour, minute = draws.choose(range(10, 30)), draws.choose(range(10, 24)), draws.choose(range(10, 60))
-    what, status, size = draws.choose(village.THINGS), draws.choose((200, 301, 404)), draws.choose(range(9_999))
+    what, status, size = (
+        draws.choose(village.THINGS),
+        draws.choose((200, 301, 404)),
+        draws.choose(range(9_999)),
+    )
     visitor = f"a robot at {day}.{hour}.{minute}.7"
     return f"2031-04-{day} {hour}:{minute} GET /{what}/{size} {status} {size * 7} 0 1 to {visitor}"

@@ -33,6 +33,7 @@ from minillm.figures.vectors import (
     toy_space,
     word_map,
 )
+from minillm.figures.web import kind_bars, match_curve, share_pairs, step_losses
 
 __all__ = [
     "MARKERS",
@@ -50,10 +51,12 @@ __all__ = [
     "gold_against_kl",
     "growth_curves",
     "head_scores",
+    "kind_bars",
     "language_bars",
     "layer_curves",
     "live",
     "loss_curve",
+    "match_curve",
     "new_axes",
     "next_token_bars",
     "noise_curve",
@@ -68,12 +71,14 @@ __all__ = [
     "say",
     "schedule_curve",
     "share_curves",
+    "share_pairs",
     "share_points",
     "show_source",
     "show_table",
+    "step_losses",
+    "still_table",
     "styled",
     "sweep_curve",
-    "still_table",
     "token_bars",
     "token_boxes",
     "token_frequencies",
