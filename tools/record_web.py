@@ -20,6 +20,7 @@ from typing import Any
 from recorder import Recorder
 
 from minillm.course import Course
+from minillm.data.batches import whole_documents
 from minillm.data.corpus import Corpus
 from minillm.data.source import Split
 from minillm.data.warc import write_warc
@@ -28,16 +29,18 @@ from minillm.data.web_steps import STEPS, clean_web, kept
 from minillm.data.web_truth import judge_copies, judge_step
 from minillm.data.world import VALIDATION_SEED, World
 from minillm.evaluate.exam import exam_marks
-from minillm.model.gpt import GPTConfig
+from minillm.model.gpt import GPT, GPTConfig
 from minillm.stages.pretrain import PretrainConfig, pretrain, validation_figures
 from minillm.text.tokenizer import Tokenizer
 from minillm.train.config import FitConfig
+from minillm.train.document_loss import document_loss
 from minillm.train.options import RunOptions
 
 SEEDS = (0, 1, 2)
 PAGES, HELD_OUT = 4_000, 300
 BEFORE, IDEAL = "as crawled", "articles alone"
 TEXTS = (BEFORE, *STEPS, IDEAL)
+IN_DETAIL = ("repetition", "quality")  # whose models are examined on each kind of prose apart
 TRAINING = PretrainConfig(
     GPTConfig(2048, context_length=160, n_layer=2, n_head=4, d_model=96, d_ff=256),
     FitConfig(steps=140, embedding_learning_rate=4e-2, momentum=0.75),
@@ -96,12 +99,26 @@ def judged(pages: list[Page], left: dict[str, dict[str, str]]) -> dict[str, dict
     return found
 
 
-def train(texts: tuple[str, ...], tokenizer: Tokenizer, seed: int) -> dict[str, Any]:
+def losses_by_kind(model: GPT, tokenizer: Tokenizer) -> dict[str, float]:
+    """The loss (nats/token) on the clean documents of each kind."""
+    ids: dict[str, list[list[int]]] = {kind: [] for kind in PROSE}
+    for document in held_out():
+        ids[document.kind].append(tokenizer.encode(document.text))
+    end, length = tokenizer.end_of_text_id, model.config.context_length
+    return {
+        kind: document_loss(model, whole_documents(some, end, length), end).per_token
+        for kind, some in ids.items()
+        if some
+    }
+
+
+def train(texts: tuple[str, ...], tokenizer: Tokenizer, seed: int, by_kind: bool) -> dict[str, Any]:
     """One model, its loss on clean text, and its marks in the test."""
     corpus = Texts(texts)
     model, figures = pretrain(TRAINING, tokenizer, corpus, RunOptions(seed=seed, progress=False))
     leaked, secret = (exam_marks(model, tokenizer, some) for some in (Exam(seed).leaked, Exam(seed).secret))
     return {
+        "by_kind": losses_by_kind(model, tokenizer) if by_kind else None,
         "documents": len(texts),
         "characters": sum(map(len, texts)),
         "epochs": figures["epochs"],
@@ -129,7 +146,10 @@ def main() -> None:
                 "tokenizer": course.key("tokenizer"),
                 "truth": truth.get(name),
             }
-            recorder.record(f"{name}, seed {seed}", decided_by, partial(train, texts[name], tokenizer, seed))
+            if name in IN_DETAIL:
+                decided_by["in_detail"] = True
+            make = partial(train, texts[name], tokenizer, seed, name in IN_DETAIL)
+            recorder.record(f"{name}, seed {seed}", decided_by, make)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ so that one of a billion can be read without the others.
 
 from __future__ import annotations
 
+import gzip
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -87,6 +88,7 @@ def read_warc(path: Path) -> Iterator[Response]:
     found = False
     with open(path, "rb") as file:
         try:
+            _check_whole(path)
             for record in iterators.ArchiveIterator(file):
                 found = True
                 if (
@@ -137,6 +139,16 @@ def extraction_version() -> str:
     except ImportError:
         raise ValueError(f"WARC files need the package `trafilatura`: {INSTALL}") from None
     return f"trafilatura {trafilatura.__version__}"
+
+
+def _check_whole(path: Path) -> None:
+    """Read a compressed file to its end, as the library takes a file that was cut off for one that ends; or raise."""
+    with open(path, "rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return
+    with gzip.open(path, "rb") as packed:
+        while packed.read(1 << 20):
+            pass
 
 
 def _warcio(module: str, path: Path) -> Any:
