@@ -35,8 +35,9 @@ app = typer.Typer(
 )
 
 
-_CORPUS = """Text to train on instead of the preset's: a .txt, .md, .jsonl or .parquet file, a folder or
-pattern of such files, a dataset of the Hugging Face Hub (owner/name), or world, the built-in corpus."""
+_CORPUS = """Text to train on instead of the preset's: a .txt, .md, .jsonl or .parquet file, a crawl
+(.warc.gz), a folder or pattern of such files, a dataset of the Hugging Face Hub (owner/name), or world, the built-in
+corpus."""
 _TEMPERATURE = "0: always the likeliest token [default: 0.3, with a base model 0.8]."
 _CONVERSATIONS = """Conversations to fine-tune on instead of the preset's: a .jsonl file, a folder or pattern of such
 files with {"messages": [...]} on each line, a dataset of the Hugging Face Hub (owner/name), or tasks, the

@@ -19,6 +19,7 @@ import record_sft
 import record_specialists
 import record_tokenizers
 import record_verified
+import record_web
 import recorder
 import tiktoken
 import tokenizers
@@ -61,6 +62,7 @@ def test_a_recording_that_is_not_there_is_told():
         ValueError,
         match="no recording 'pp'; choose one of annotators, dpo, grpo, lora, ppo, sft, small_runs, specialists, "
         "tokenizers, verified",
+        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, .*specialists, tokenizers, web",
     ):
         recording("pp")
 
@@ -338,6 +340,28 @@ def test_a_careless_annotator_is_wrong_up_to_a_coins_share_of_the_pairs(monkeypa
     some, wrong = record_dpo.careless(course, 0.4)
     expected = (2 / (1 + math.e) + 1 / (1 + math.e**2)) / 3  # two pairs are 0.4 apart and one 0.8
     assert wrong == pytest.approx(expected, abs=0.03) and len({one.ranks for one in some}) == 6
+
+
+def test_each_step_of_the_web_is_recorded_for_each_seed_with_the_tools_settings():
+    stored = recording("web")["runs"]
+    seeds = sorted({run["seed"] for run in stored.values()})
+    assert list(stored) == [f"{text}, seed {seed}" for seed in seeds for text in record_web.TEXTS]
+    for name, run in stored.items():
+        assert run["training"] == json.loads(json.dumps(asdict(record_web.TRAINING)))
+        assert run["pages"] == record_web.PAGES
+        assert run["tokenizer"] == Course("cpu").key("tokenizer"), "make recordings"
+        assert run["val_loss"] > run["entropy_floor"] > 0
+        assert (run["truth"] is None) == (name.partition(", ")[0] in (record_web.BEFORE, record_web.IDEAL))
+
+
+def test_the_recorded_webs_lose_documents_at_each_step_and_gain_most_from_extraction():
+    stored = recording("web")["runs"]
+    for seed in {run["seed"] for run in stored.values()}:
+        left = [stored[f"{text}, seed {seed}"] for text in record_web.TEXTS[:-1]]
+        counts = [run["documents"] for run in left]
+        assert counts == sorted(counts, reverse=True) and counts[0] == record_web.PAGES
+        gains = [a["val_loss"] - b["val_loss"] for a, b in zip(left, left[1:], strict=False)]
+        assert gains.index(max(gains)) == record_web.TEXTS.index("extraction") - 1
 
 
 # The tables of tokens of large models, for chapter 01

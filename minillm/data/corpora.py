@@ -23,7 +23,7 @@ from minillm.data.file_corpus import FileCorpus
 from minillm.data.hub import is_hub_name, stream_rows
 from minillm.data.naming import key_names
 from minillm.data.places import is_folder, is_there, named_files
-from minillm.data.readers import SUFFIXES, Reading
+from minillm.data.readers import SUFFIXES, Reading, suffix_of
 from minillm.data.source import Split
 from minillm.data.world import TRAIN_SEED, VALIDATION_SEED, Document, World
 from minillm.files import sha256_bytes
@@ -261,11 +261,11 @@ def open_corpus(source: str | Path) -> Corpus:
         )
     paths = named_files(source)
     if is_folder(source):
-        paths = [path for path in paths if path.suffix.lower() in SUFFIXES]
+        paths = [path for path in paths if suffix_of(path) in SUFFIXES]
     if not paths:
         raise ValueError(f"corpus {source!r} has no files of the kinds {kinds}")
     for path in paths:
-        if path.suffix.lower() not in SUFFIXES:
+        if suffix_of(path) not in SUFFIXES:
             raise ValueError(f"corpus file {path} is of an unknown format; allowed are {kinds}")
     return FileCorpus(source, tuple(paths))
 

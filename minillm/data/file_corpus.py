@@ -22,6 +22,7 @@ from minillm.data.corpus import Corpus, check_length, check_split
 from minillm.data.listed import HELD_OUT, held_out
 from minillm.data.readers import PIECE_BYTES, Reading, is_read_in_pieces, read_documents
 from minillm.data.source import Split
+from minillm.data.warc import extraction_version, is_warc
 from minillm.files import sha256_file
 from minillm.text.tokenizer import Tokenizer
 
@@ -35,7 +36,8 @@ _log = logging.getLogger("minillm")
 
 @dataclass(frozen=True)
 class FileCorpus(Corpus):
-    """Text from files: .txt and .md (a document each), .jsonl, .json and .parquet (a document per line or row).
+    """Text from files: .txt and .md (a document each), .jsonl, .json and .parquet (a document per line or row),
+    .warc and .warc.gz (the main text of each page).
 
     About `validation_share` of the text, documents from all over the files, are for validation. A document that is
     longer than twice that share is cut at ends of lines, and some of its blocks are held out. Documents that are the
@@ -143,6 +145,8 @@ class FileCorpus(Corpus):
             "held_out": HELD_OUT,
         }
         pieces = {"pieces": PIECE_BYTES} if any(map(is_read_in_pieces, self.paths)) else {}
+        if any(map(is_warc, self.paths)):
+            settings["extraction"] = extraction_version()
         return settings | pieces | ({"skip_bad": True} if self.skip_bad else {})
 
 

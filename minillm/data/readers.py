@@ -23,6 +23,7 @@ from minillm.data.rows import (
     parse_comparison,
     parse_conversation,
 )
+from minillm.data.warc import WARC_SUFFIXES, is_warc, warc_texts
 from minillm.text.chat import Message
 from minillm.text.chunks import check_text
 from minillm.text.tokenizer import END_OF_TEXT
@@ -38,9 +39,10 @@ __all__ = [
     "read_comparisons",
     "read_conversations",
     "read_documents",
+    "suffix_of",
 ]
 
-SUFFIXES = (".txt", ".md", ".jsonl", ".parquet", ".json")  # of a corpus
+SUFFIXES = (".txt", ".md", ".jsonl", ".parquet", ".json", *WARC_SUFFIXES)  # of a corpus
 ROW_SUFFIXES = (".jsonl", ".json", ".parquet")  # of conversations and comparisons
 _ARRAY_ADVICE = "; name a file that is one JSON array .json"
 _WHOLE_BYTES, PIECE_BYTES = 4 << 20, 1 << 20  # a longer text file is read in such pieces
@@ -90,8 +92,8 @@ def read_documents(path: Path, text_key: str, reading: Reading | None = None) ->
 
     Args:
         path: of a kind among `SUFFIXES`; .txt and .md are one document, or, where they are larger than 4 MB, pieces of
-            about 1 MB that end with a line; a .txt file ends a document at each mark `<|endoftext|>`; the others hold
-            one per line, row or element, where null is none.
+            about 1 MB that end with a line; a .txt file ends a document at each mark `<|endoftext|>`; of a WARC file
+            each page with a main text is one; the others hold one per line, row or element, where null is none.
         text_key: key or column that holds the text.
         reading: what to do with bad rows, and what was noticed.
     Raises:
@@ -99,13 +101,20 @@ def read_documents(path: Path, text_key: str, reading: Reading | None = None) ->
             names the place.
     """
     reading = reading or Reading()
-    suffix = path.suffix.lower()
-    if suffix in ROW_SUFFIXES:
+    suffix = suffix_of(path)
+    if suffix in WARC_SUFFIXES:
+        texts = warc_texts(path)
+    elif suffix in ROW_SUFFIXES:
         texts = _row_texts(path, text_key, reading)
     else:
         texts = _read_text(path)
         texts = _between_marks(texts, reading) if suffix == ".txt" else texts
     yield from (text for text in texts if text.strip())
+
+
+def suffix_of(path: Path) -> str:
+    """What tells the kind of a file: the end of its name, two parts of it for a compressed crawl."""
+    return ".warc.gz" if is_warc(path) and path.suffix.lower() == ".gz" else path.suffix.lower()
 
 
 def is_read_in_pieces(path: Path) -> bool:

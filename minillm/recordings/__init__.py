@@ -32,6 +32,8 @@ def recording(name: str) -> dict[str, Any]:
         assistant ("sft") and after the stage "grpo", and for both `corpus_loss` and `accuracy`. Of "dpo" (chapter 09)
         there are `cost` (passes of tokens, seconds of a core), `methods` (five ways to answer the same tasks), `order`
         (held-out pairs) and DPO with one change.
+        the number of `tokens` of some texts and the `pieces` of others, in hexadecimal digits. Of "web" (chapter 11)
+        each run has the loss of a model after a step of cleaning, its marks in a test, and the step's `truth`.
     Raises:
         ValueError: there is none of that name.
     """
