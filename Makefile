@@ -191,6 +191,7 @@ recordings: env  ## make all recorded runs again (more than an hour; trains what
 	@$(BIN)/python tools/record_lora.py
 	@$(BIN)/python tools/record_specialists.py
 	@$(BIN)/python tools/record_grpo.py
+	@$(BIN)/python tools/record_evaluation.py
 	@$(BIN)/python tools/record_sft.py
 	@$(BIN)/python tools/record_chapters.py
 

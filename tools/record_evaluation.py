@@ -106,7 +106,7 @@ def taught(course: Course, start: GPT, config: SFTConfig, lessons: GivenConversa
 def shots(course: Course) -> dict[str, Any]:
     """The base model after so many examples."""
     base = course.stage("base")
-    return {str(n): few_shot_accuracy(base.model, base.tokenizer, n, SHOT_TASKS) for n in SHOTS}
+    return {str(n): few_shot_accuracy(base.language_model, base.tokenizer, n, SHOT_TASKS) for n in SHOTS}
 
 
 def refuses(text: str) -> bool:
@@ -237,7 +237,7 @@ def tools(course: Course) -> dict[str, Any]:
 
 
 def logged(report: ToolReport) -> list[list[Any]]:
-    """What was asked and how it ended, line by line: question, kind, mark, what went wrong first, first call, answer."""
+    """Line by line: question, kind, mark, what went wrong first, first call, answer."""
     return [
         [
             t.question,

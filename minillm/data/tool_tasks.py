@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from minillm import checks
@@ -26,7 +27,7 @@ from minillm.data.task_types import TaskSplit
 from minillm.data.tasks import Tasks
 from minillm.data.tool_calls import RESULT, UNKNOWN, Register, run_call
 from minillm.data.typed import as_typed
-from minillm.data.village import DAYS, MONTHS, PEOPLE, Person
+from minillm.data.village import DAYS, MONTHS, NUMBERS, PEOPLE, Person
 from minillm.data.world import FRESH, TRAIN_SEED, VALIDATION_SEED
 from minillm.text.chat import Message
 
@@ -166,6 +167,8 @@ def mark_answer(task: ToolTask, answer: str) -> str:
     known = {*key, *_pieces(task.question)}
     claims = [rival for rival in task.rivals if _stands_in(_pieces(rival), said)]
     claims += [piece for piece in said if _NUMBER.fullmatch(piece) and piece not in known]
+    if task.kind == "sums":  # a result in words is one as well; the village counts no further than twenty
+        claims += [two for one, two in pairwise(said) if one == "is" and two in NUMBERS]
     if claims:
         return "made up"
     return "right" if _stands_in(key, said) else "no answer"
@@ -232,7 +235,9 @@ def older_conversations(n: int) -> tuple[list[Message], ...]:
     for index, task in enumerate(Tasks("train").tasks(4 * n)):
         answers = [m["content"] for m in task.conversation if m["role"] == "assistant"]
         declined = task.family == "strangers" or any(part in a for a in answers for part in _BECOMES_WRONG)
-        if not declined and len(found) < n:
+        if len(found) == n:
+            break
+        if not declined:
             renames = index % 2 and task.family in _RENAMED
             found.append(_renamed(task.conversation, index) if renames else task.conversation)
     return tuple(found)

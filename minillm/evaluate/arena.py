@@ -103,7 +103,7 @@ def arena_ratings(
 ) -> Ratings:
     """Ratings with intervals, from votes on prompts.
 
-    The interval comes from how much the votes of one prompt pull the ratings. Votes on the same prompt hang together: who
+    The interval comes from how much the votes of one prompt pull the ratings. Votes on one prompt hang together: who
     wrote a bad answer loses against everybody at once. So the prompt is what is counted, not the vote.
 
     Args:

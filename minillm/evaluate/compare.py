@@ -35,8 +35,8 @@ class WinRate:
 def win_rate(scores: Sequence[float], others: Sequence[float], tie: float = 1e-9) -> WinRate:
     """Compare two models' scores on the same prompts.
 
-    The interval is that of `share_interval`, for a share of n prompts. A tie counts as half a win and half a loss, which varies less
-    than a whole one, so the interval is somewhat wider than it need be.
+    The interval is that of `share_interval`, for a share of n prompts. A tie counts as half a win and half a loss,
+    which varies less than a whole one, so the interval is somewhat wider than it need be.
 
     Args:
         scores: of one model's answers.

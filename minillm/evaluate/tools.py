@@ -82,8 +82,8 @@ def _check_user(prompt: Sequence[Message]) -> None:
     for message in prompt:
         if message["role"] == "user" and message["content"].lstrip().lower().startswith(RESULT.strip()):
             raise ValueError(
-                f"the user's message {message['content']!r:.60} starts with {RESULT.strip()!r}, which only tools write; "
-                "put another word in front"
+                f"the user's message {message['content']!r:.60} starts with {RESULT.strip()!r}, which only tools "
+                "write; put another word in front"
             )
 
 

@@ -12,6 +12,7 @@ from minillm.figures.batches import (
     sweep_curve,
 )
 from minillm.figures.chat import chat_boxes
+from minillm.figures.evaluation import inflation_curve, mark_bars, needed_curves, rating_points
 from minillm.figures.live import live
 from minillm.figures.lora import rank_curves, share_curves
 from minillm.figures.point_cloud import point_cloud
@@ -50,10 +51,13 @@ __all__ = [
     "gold_against_kl",
     "growth_curves",
     "head_scores",
+    "inflation_curve",
     "language_bars",
     "layer_curves",
     "live",
     "loss_curve",
+    "mark_bars",
+    "needed_curves",
     "new_axes",
     "next_token_bars",
     "noise_curve",
@@ -61,6 +65,7 @@ __all__ = [
     "pair_loss_curve",
     "point_cloud",
     "rank_curves",
+    "rating_points",
     "repetition_curve",
     "rotary_arrows",
     "run_bands",

@@ -50,7 +50,7 @@ def test_splits_share_no_names_and_no_wordings():
     assert not named("train") & named("test")
     assert not (named("train") | named("test")) & {str(person) for person in PEOPLE}
     assert not asked("train", "sums") & asked("test", "sums")
-    plain = {q for q in asked("train", "today") & asked("test", "today")}
+    plain = asked("train", "today") & asked("test", "today")
     assert not plain
 
 
@@ -65,6 +65,7 @@ def test_nobody_is_not_in_the_register_and_newcomers_are():
     [
         ("sums", "The answer is {key}.", "right"),
         ("sums", "The answer is 7777777.", "made up"),
+        ("sums", "Seven plus three is ten. So the answer is ten.", "made up"),
         ("sums", "It is {key} or 7777777.", "made up"),
         ("sums", "That is too hard for me. I can only add and take away, up to twenty.", "no answer"),
         ("today", "It is {key}, I think.", "right"),

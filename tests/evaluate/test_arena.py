@@ -74,8 +74,10 @@ def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def simulated(seed: int, prompts: int = 120) -> tuple[Tensor, Tensor]:
-    """Votes of one judge, and the true ratings. A score is a strength plus Gumbel noise: wins are exactly Bradley-Terry's,
-    and the votes of one prompt hang together."""
+    """Votes of one judge, and the true ratings.
+
+    A score is a strength plus Gumbel noise: wins are exactly Bradley-Terry's, and the votes of a prompt hang together.
+    """
     theta = torch.tensor([0.9, 0.4, 0.1, -0.4, -1.0], dtype=torch.float64)
     scores = theta + gumbel((prompts, 5), torch.Generator().manual_seed(seed))
     votes = votes_from_scores({str(i): scores[:, i].tolist() for i in range(5)})
