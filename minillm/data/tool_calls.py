@@ -93,7 +93,7 @@ def parse_call(text: str) -> Call | None:
 
 
 def run_call(text: str, register: Register) -> str:
-    """The message that answers a call: `result: ` with what was found, or with "error" for what is no proper call.
+    """The message that answers a call: "result: " and what was found, or "error" for what is no proper call.
 
     >>> run_call("call calculator: 47 + 38", Register({}))
     'result: 85'

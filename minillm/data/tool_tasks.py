@@ -191,7 +191,7 @@ class ToolConversations(Conversations):
     n_train: int = 4_000  # training conversations
     n_validation: int = 100  # validation conversations
     typed: float = 0.0  # share of the questions that are written in a hurry
-    kinds: tuple[str, ...] = TOOL_KINDS
+    kinds: tuple[str, ...] = TOOL_KINDS  # of questions, which take turns
     seed: int = TRAIN_SEED  # of the training conversations
 
     def __post_init__(self) -> None:
