@@ -8,7 +8,8 @@ minillm/recordings/evaluation.json. What is recorded already, with the same sett
 - shots: the base model, with 0, 1 and 3 solved examples before each task.
 - arena: every stage answers the same held-out tasks; the judge's two scores of each answer, and how sure the model was.
 - leak: an assistant that has seen some tasks of the test.
-- tools: an assistant that learns to call tools, what goes wrong, and what another round of data mends.
+- tools: an assistant that learns to call tools, and its log.
+- rounds: what another round of data mends, beside as much of the old data.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from recorder import Recorder
@@ -202,26 +203,33 @@ def old_tasks(course: Course, model: GPT, *, tools: bool) -> dict[str, float]:
     return {family: sum(marks) / len(marks) for family, marks in right.items()}
 
 
+@cache
+def first_round(course: Course) -> GPT:
+    """The assistant of a seed, taught to call tools."""
+    return taught(course, course.stage("sft").language_model, TOOLS, with_older(CALLS, OLDER))
+
+
 def tools(course: Course) -> dict[str, Any]:
-    """An assistant learns to call; its log; the next round and, beside it, as much of the same training again."""
+    """An assistant learns to call; of seed 0 the log is kept as well."""
     sft = course.stage("sft")
     tokenizer, start = sft.tokenizer, sft.language_model.eval()
     test = tool_tasks("test", ASKED, TOOL_TEST)
+    first = first_round(course)
     found: dict[str, Any] = {
         "without": marked(answer_tool_tasks(start, tokenizer, test, tools=False)),
+        "with": marked(answer_tool_tasks(first, tokenizer, test)),
         "old_tasks_before": old_tasks(course, start, tools=False),
+        "old_tasks_after": old_tasks(course, first, tools=True),
     }
-    first = taught(course, start, TOOLS, with_older(CALLS, OLDER))
-    found["with"] = marked(answer_tool_tasks(first, tokenizer, test))
-    found["with, calls not run"] = marked(answer_tool_tasks(first, tokenizer, test, tools=False))
-    found["old_tasks_after"] = old_tasks(course, first, tools=True)
-    log = tool_tasks("test", LOGGED, LOG, typed=TYPED)
-    report = answer_tool_tasks(first, tokenizer, log)
-    found["log"] = logged(report) if course.preset.seed == 0 else None
-    next_test = {
-        name: tool_tasks("test", ASKED, NEXT_TEST, typed=share)
-        for name, share in (("plain", 0.0), ("typed", 1.0))
-    }
+    if course.preset.seed == 0:
+        log = tool_tasks("test", LOGGED, LOG, typed=TYPED)
+        found["log"] = logged(answer_tool_tasks(first, tokenizer, log))
+    return found
+
+
+def rounds(course: Course) -> dict[str, Any]:
+    """The next round on questions typed in a hurry and, beside it, as much of the same training again."""
+    tokenizer, first = course.stage("sft").tokenizer, first_round(course)
     lessons = {
         "next round": ToolConversations(ROUND_CALLS, typed=1.0, seed=NEXT_SEED),
         "more of the same": ToolConversations(ROUND_CALLS, seed=NEXT_SEED),
@@ -229,11 +237,14 @@ def tools(course: Course) -> dict[str, Any]:
     models = {"first round": first} | {
         name: taught(course, first, ROUND, with_older(calls, ROUND_CALLS)) for name, calls in lessons.items()
     }
-    found["rounds"] = {
-        name: {how: marked(answer_tool_tasks(model, tokenizer, tasks)) for how, tasks in next_test.items()}
+    test = {
+        name: tool_tasks("test", ASKED, NEXT_TEST, typed=share)
+        for name, share in (("plain", 0.0), ("typed", 1.0))
+    }
+    return {
+        name: {how: marked(answer_tool_tasks(model, tokenizer, tasks)) for how, tasks in test.items()}
         for name, model in models.items()
     }
-    return found
 
 
 def logged(report: ToolReport) -> list[list[Any]]:
@@ -253,11 +264,8 @@ def logged(report: ToolReport) -> list[list[Any]]:
 
 PARTS: dict[str, tuple[Callable[[Course], dict[str, Any]], Sequence[str], dict[str, Any]]] = {
     "arena": (arena, STAGES, {"tasks": ARENA_TASKS, "variety": VARIETY_TASKS, "samples": SAMPLES}),
-    "tools": (
-        tools,
-        ("sft",),
-        {"first": asdict(TOOLS), "round": asdict(ROUND), "asked": ASKED, "logged": LOGGED},
-    ),
+    "tools": (tools, ("sft",), {"first": asdict(TOOLS), "asked": ASKED, "logged": LOGGED}),
+    "rounds": (rounds, ("sft",), {"first": asdict(TOOLS), "round": asdict(ROUND), "asked": ASKED}),
     "leak": (leak, ("sft",), {"training": asdict(LEAK), "leaked": LEAKED, "fresh": ARENA_TASKS}),
     "shots": (shots, ("base",), {"shots": SHOTS, "tasks": SHOT_TASKS}),
 }
