@@ -194,6 +194,7 @@ recordings: env  ## make all recorded runs again (more than an hour; trains what
 	@$(BIN)/python tools/record_grpo.py
 	@$(BIN)/python tools/record_verified.py
 	@$(BIN)/python tools/record_web.py
+	@$(BIN)/python tools/record_evaluation.py
 	@$(BIN)/python tools/record_sft.py
 	@$(BIN)/python tools/record_chapters.py
 

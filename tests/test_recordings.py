@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import record
 import record_dpo
+import record_evaluation
 import record_grpo
 import record_sft
 import record_specialists
@@ -63,6 +64,8 @@ def test_a_recording_that_is_not_there_is_told():
         match="no recording 'pp'; choose one of annotators, dpo, grpo, lora, ppo, sft, small_runs, specialists, "
         "tokenizers, verified",
         match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, .*specialists, tokenizers, web",
+        match="no recording 'pp'; choose one of annotators, evaluation, grpo, lora, ppo, sft, small_runs, "
+        "specialists, tokenizers",
     ):
         recording("pp")
 
@@ -454,3 +457,46 @@ def test_the_recorded_specialists_are_those_that_the_tool_makes():
         else:
             tests = [run["choice"], run["test"]]
         assert all(0 <= test[share] <= 1 for test in tests for share in ("skill", "task_accuracy"))
+
+
+def test_the_evaluation_is_whole_and_of_the_settings_of_its_program():
+    runs = recording("evaluation")["runs"]
+    names = {f"{part}, seed {seed}" for part in record_evaluation.PARTS for seed in record_evaluation.SEEDS}
+    assert set(runs) == names
+    for name, run in runs.items():
+        part, seed = name.split(", seed ")
+        _, stages, settings = record_evaluation.PARTS[part]
+        assert run["seed"] == int(seed)
+        assert run["settings"] == json.loads(json.dumps(settings)), (
+            f"make recordings: {name} is of other settings"
+        )
+        assert set(run["made_from"]) == set(stages)
+
+
+@pytest.mark.parametrize("seed", record_evaluation.SEEDS)
+def test_every_stage_of_the_arena_answered_the_same_tasks(seed):
+    run = recording("evaluation")["runs"][f"arena, seed {seed}"]
+    assert run["family"] == [task.family for task in held_out_tasks(record_evaluation.ARENA_TASKS)]
+    for stage in record_evaluation.STAGES:
+        lists = [run[stage][key] for key in ("gold", "taste", "right", "tokens", "probability")]
+        assert {len(values) for values in lists} == {len(run["family"])}
+        marks: dict[int, list[float]] = {0: [], 1: []}
+        for gold, is_right in zip(run[stage]["gold"], run[stage]["right"], strict=True):
+            marks[is_right].append(gold)
+        wrong, right = (sum(values) / len(values) for values in marks.values())
+        assert wrong < 0.2 < 0.7 < right, "what is wrong is worth little"
+
+
+@pytest.mark.parametrize("seed", record_evaluation.SEEDS)
+def test_tools_bring_answers_and_the_next_round_beats_its_control(seed):
+    run = recording("evaluation")["runs"][f"tools, seed {seed}"]
+
+    def right(marks):
+        return sum(row["right"] for row in marks.values())
+
+    for kind in ("sums", "today", "newcomers"):
+        assert run["with"]["marks"][kind]["right"] > 50 > 10 > run["without"]["marks"][kind]["right"]
+    of_rounds = recording("evaluation")["runs"][f"rounds, seed {seed}"]
+    names = ("next round", "more of the same")
+    rounds = {name: right(of_rounds[name]["typed"]["marks"]) for name in names}
+    assert rounds["next round"] > rounds["more of the same"]

@@ -8,6 +8,7 @@ from minillm.evaluate.answers import (
     few_shot_accuracy,
     fitting_tasks,
 )
+from minillm.evaluate.arena import Ratings, arena_ratings, bradley_terry, elo, votes_from_scores
 from minillm.evaluate.base import (
     CopyScore,
     complete,
@@ -21,6 +22,7 @@ from minillm.evaluate.best_of import best_of_n, expected_best, kl_bound
 from minillm.evaluate.compare import TextStatistics, WinRate, bleu, text_statistics, win_rate
 from minillm.evaluate.domains import best_rate, domain_comparison, domain_figures
 from minillm.evaluate.examination import examination_fingerprint, task_figures
+from minillm.evaluate.intervals import share_interval, tasks_needed
 from minillm.evaluate.policies import (
     PolicyReport,
     answer_log_probs,
@@ -28,6 +30,7 @@ from minillm.evaluate.policies import (
     evaluate_policy,
 )
 from minillm.evaluate.rewards import ScoredPairs, reward_figures, score_pairs
+from minillm.evaluate.tools import ToolAnswer, ToolReport, answer_tool_tasks, answer_with_tools
 from minillm.evaluate.verified import (
     guess_chance,
     majority_at_k,
@@ -43,22 +46,30 @@ __all__ = [
     "CopyScore",
     "Exchange",
     "PolicyReport",
+    "Ratings",
     "Report",
     "ScoredPairs",
     "TextStatistics",
+    "ToolAnswer",
+    "ToolReport",
     "VisitorReport",
     "WinRate",
     "answer_log_probs",
     "answer_prompts",
     "answer_rewards",
     "answer_tasks",
+    "answer_tool_tasks",
+    "answer_with_tools",
+    "arena_ratings",
     "best_of_n",
     "best_rate",
     "bleu",
+    "bradley_terry",
     "complete",
     "copying",
     "domain_comparison",
     "domain_figures",
+    "elo",
     "evaluate_base",
     "evaluate_policy",
     "evaluate_tasks",
@@ -76,10 +87,13 @@ __all__ = [
     "reward_figures",
     "sample_counts",
     "score_pairs",
+    "share_interval",
     "task_figures",
+    "tasks_needed",
     "text_statistics",
     "titles",
     "verifiable_families",
     "verified_share",
+    "votes_from_scores",
     "win_rate",
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from minillm.data.answers import Answer
+from minillm.evaluate.intervals import share_interval
 
 __all__ = ["TextStatistics", "WinRate", "bleu", "text_statistics", "win_rate"]
 
@@ -35,8 +35,8 @@ class WinRate:
 def win_rate(scores: Sequence[float], others: Sequence[float], tie: float = 1e-9) -> WinRate:
     """Compare two models' scores on the same prompts.
 
-    The interval is Wilson's for a share of n prompts. A tie counts as half a win and half a loss, which varies less
-    than a whole one, so the interval is somewhat wider than it need be.
+    The interval is that of `share_interval`, for a share of n prompts. A tie counts as half a win and half a loss,
+    which varies less than a whole one, so the interval is somewhat wider than it need be.
 
     Args:
         scores: of one model's answers.
@@ -44,8 +44,6 @@ def win_rate(scores: Sequence[float], others: Sequence[float], tie: float = 1e-9
         tie: scores that differ by no more than this are equal.
     Raises:
         ValueError: there are no scores, or not as many of both.
-    Reference: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
-
     >>> win_rate([0.9, 0.5, 0.3, 0.8], [0.1, 0.5, 0.6, 0.2]).rate
     0.625
     """
@@ -57,10 +55,7 @@ def win_rate(scores: Sequence[float], others: Sequence[float], tie: float = 1e-9
     margins = [one - other for one, other in zip(scores, others, strict=True)]
     wins, losses = sum(margin > tie for margin in margins), sum(margin < -tie for margin in margins)
     rate = (wins + (n - wins - losses) / 2) / n
-    z = 1.959963984540054  # the normal distribution has 95 % of its mass within so many standard deviations
-    middle = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    low, high = min(rate, max(0.0, middle - half)), max(rate, min(1.0, middle + half))  # but for rounding
+    low, high = share_interval(rate * n, n)
     return WinRate(rate, low, high, wins, n - wins - losses, losses)
 
 

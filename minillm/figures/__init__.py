@@ -13,6 +13,7 @@ from minillm.figures.batches import (
 )
 from minillm.figures.chat import chat_boxes
 from minillm.figures.dpo import displacement_curves, method_points, moved_answers
+from minillm.figures.evaluation import inflation_curve, mark_bars, needed_curves, rating_points
 from minillm.figures.live import live
 from minillm.figures.lora import rank_curves, share_curves
 from minillm.figures.point_cloud import point_cloud
@@ -55,6 +56,7 @@ __all__ = [
     "growth_curves",
     "head_scores",
     "kind_bars",
+    "inflation_curve",
     "language_bars",
     "layer_curves",
     "live",
@@ -62,6 +64,8 @@ __all__ = [
     "method_points",
     "moved_answers",
     "match_curve",
+    "mark_bars",
+    "needed_curves",
     "new_axes",
     "next_token_bars",
     "noise_curve",
@@ -70,6 +74,7 @@ __all__ = [
     "pass_curves",
     "point_cloud",
     "rank_curves",
+    "rating_points",
     "repetition_curve",
     "rotary_arrows",
     "run_bands",

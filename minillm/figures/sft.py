@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from minillm.evaluate import win_rate
+from minillm.evaluate import share_interval
 from minillm.figures.style import MARKERS, PALETTE, new_axes, styled
 
 __all__ = ["accuracy_bars", "trade_off"]
@@ -62,10 +62,9 @@ def accuracy_bars(
 
 
 def _whisker(share: float, n: int) -> tuple[float, float]:
-    """How far the 95 % interval of a share of n tasks goes below and above it (%): Wilson's, as in a win rate."""
-    done = round(share * n)
-    interval = win_rate([1.0] * done + [0.0] * (n - done), [0.5] * n)
-    return 100 * (interval.rate - interval.low), 100 * (interval.high - interval.rate)
+    """How far the 95 % interval of a share of n tasks goes below and above it (%)."""
+    low, high = share_interval(round(share * n), n)
+    return 100 * max(0.0, share - low), 100 * max(0.0, high - share)
 
 
 @styled
