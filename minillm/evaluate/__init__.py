@@ -28,6 +28,7 @@ from minillm.evaluate.policies import (
     evaluate_policy,
 )
 from minillm.evaluate.rewards import ScoredPairs, reward_figures, score_pairs
+from minillm.evaluate.scaling import ScalingLaw, fit_scaling_law, resampled_laws
 from minillm.evaluate.verified import (
     guess_chance,
     pass_at_k,
@@ -43,6 +44,7 @@ __all__ = [
     "Exchange",
     "PolicyReport",
     "Report",
+    "ScalingLaw",
     "ScoredPairs",
     "TextStatistics",
     "VisitorReport",
@@ -64,6 +66,7 @@ __all__ = [
     "examination_fingerprint",
     "expected_best",
     "few_shot_accuracy",
+    "fit_scaling_law",
     "fitting_tasks",
     "guess_chance",
     "kl_bound",
@@ -71,6 +74,7 @@ __all__ = [
     "meet_visitors",
     "pass_at_k",
     "reading_comprehension",
+    "resampled_laws",
     "reward_figures",
     "sample_counts",
     "score_pairs",
