@@ -18,6 +18,13 @@ from minillm.figures.point_cloud import point_cloud
 from minillm.figures.ppo import clip_curves, gold_against_kl, run_gallery, training_panels
 from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_curve, token_bars
 from minillm.figures.reward import calibration_curve, pair_loss_curve, share_points
+from minillm.figures.scaling import (
+    floor_samples,
+    parallel_drawing,
+    scaling_curves,
+    size_curves,
+    step_stairs,
+)
 from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
 from minillm.figures.text import say, show_source, show_table, still_table, token_boxes
@@ -47,6 +54,7 @@ __all__ = [
     "clip_curves",
     "compression_curve",
     "epoch_panels",
+    "floor_samples",
     "gold_against_kl",
     "growth_curves",
     "head_scores",
@@ -59,6 +67,7 @@ __all__ = [
     "noise_curve",
     "number_tables",
     "pair_loss_curve",
+    "parallel_drawing",
     "point_cloud",
     "rank_curves",
     "repetition_curve",
@@ -66,11 +75,14 @@ __all__ = [
     "run_bands",
     "run_gallery",
     "say",
+    "scaling_curves",
     "schedule_curve",
     "share_curves",
     "share_points",
     "show_source",
     "show_table",
+    "size_curves",
+    "step_stairs",
     "styled",
     "sweep_curve",
     "still_table",
