@@ -192,6 +192,7 @@ recordings: env  ## make all recorded runs again (more than an hour; trains what
 	@$(BIN)/python tools/record_specialists.py
 	@$(BIN)/python tools/record_grpo.py
 	@$(BIN)/python tools/record_sft.py
+	@$(BIN)/python tools/record_scaling.py
 	@$(BIN)/python tools/record_chapters.py
 
 dist-check: env  ## build the wheel and the source archive, and try both in bare environments

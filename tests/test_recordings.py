@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import record
 import record_grpo
+import record_scaling
 import record_sft
 import record_specialists
 import record_tokenizers
@@ -52,7 +53,7 @@ CURVES = {
 def test_a_recording_that_is_not_there_is_told():
     with pytest.raises(
         ValueError,
-        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, sft, small_runs, specialists, tokenizers",
+        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, scaling, sft, small_runs, specialists",
     ):
         recording("pp")
 
@@ -313,3 +314,28 @@ def test_the_recorded_specialists_are_those_that_the_tool_makes():
         else:
             tests = [run["choice"], run["test"]]
         assert all(0 <= test[share] <= 1 for test in tests for share in ("skill", "task_accuracy"))
+
+
+def test_the_recorded_sizes_are_those_that_the_tool_makes():
+    """Their parameters are those of their shape, they read what was asked for, and the floor is below all."""
+    stored, plans = recording("scaling")["runs"], record_scaling.plans()
+    assert list(stored) == list(plans), "python tools/record_scaling.py"
+    for name, run in stored.items():
+        plan = plans[name]
+        assert {key: run["changes"][key] for key in asdict(plan)} == asdict(plan)
+        model = GPT(GPTConfig(**run["changes"]["model"]))
+        assert run["parameters"] == model.n_parameters
+        assert run["embedding_parameters"] == model.head_weight.numel()
+        assert plan.tokens <= run["tokens"] < plan.tokens + 160, "up to one document more"
+        assert run["entropy_floor"] < run["val_loss"] < 7
+        assert ("teacher" in run) == plan.taught
+
+
+def test_the_series_is_a_grid_with_the_first_seed_everywhere():
+    plans = [plan for plan in record_scaling.plans().values() if not plan.taught]
+    cells = {
+        (plan.width, plan.tokens) for plan in plans if plan.seed == 0 and plan.rate == record_scaling.RATE
+    }
+    assert cells == {(width, tokens) for width in record_scaling.WIDTHS for tokens in record_scaling.BUDGETS}
+    assert len(record_scaling.WIDTHS) >= 5 and len(record_scaling.BUDGETS) >= 4
+    assert len(plans) == len(set(plans))

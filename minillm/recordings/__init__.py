@@ -25,9 +25,10 @@ def recording(name: str) -> dict[str, Any]:
         of "lora" the `changes` of the preset's settings; of "grpo" its `changes`, its `metrics`, and what sums came to
         `before` and `after`, by their number of steps; of "sft" the sums `asked` and `right`, by their number of steps,
         and for each seed the assistant's tasks done; of "specialists" losses and skills of a job. Of "small_runs"
-        (chapter 04) each run has its losses, of "annotators" (chapter 06) shares (0-1); `made_from` has the keys of
-        the stages that decide it. Of "tokenizers" (chapter 01) each table of tokens has its `source` and `sha256`,
-        the number of `tokens` of some texts and the `pieces` of others, in hexadecimal digits.
+        (chapter 04) each run has its losses, of "scaling" (chapter 13) its size, tokens and loss, of "annotators"
+        (chapter 06) shares (0-1); `made_from` has the keys of the stages that decide it. Of "tokenizers" (chapter 01)
+        each table of tokens has its `source` and `sha256`, the number of `tokens` of some texts and the `pieces` of
+        others, in hexadecimal digits.
     Raises:
         ValueError: there is none of that name.
     """
