@@ -196,6 +196,7 @@ recordings: env  ## make all recorded runs again (more than an hour; trains what
 	@$(BIN)/python tools/record_web.py
 	@$(BIN)/python tools/record_evaluation.py
 	@$(BIN)/python tools/record_sft.py
+	@$(BIN)/python tools/record_scaling.py
 	@$(BIN)/python tools/record_chapters.py
 
 dist-check: env  ## build the wheel and the source archive, and try both in bare environments

@@ -16,6 +16,7 @@ import record
 import record_dpo
 import record_evaluation
 import record_grpo
+import record_scaling
 import record_sft
 import record_specialists
 import record_tokenizers
@@ -66,6 +67,7 @@ def test_a_recording_that_is_not_there_is_told():
         match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, .*specialists, tokenizers, web",
         match="no recording 'pp'; choose one of annotators, evaluation, grpo, lora, ppo, sft, small_runs, "
         "specialists, tokenizers",
+        match="no recording 'pp'; choose one of annotators, grpo, lora, ppo, scaling, sft, small_runs, specialists",
     ):
         recording("pp")
 
@@ -500,3 +502,26 @@ def test_tools_bring_answers_and_the_next_round_beats_its_control(seed):
     names = ("next round", "more of the same")
     rounds = {name: right(of_rounds[name]["typed"]["marks"]) for name in names}
     assert rounds["next round"] > rounds["more of the same"]
+def test_the_recorded_sizes_are_those_that_the_tool_makes():
+    """Their parameters are those of their shape, they read what was asked for, and the floor is below all."""
+    stored, plans = recording("scaling")["runs"], record_scaling.plans()
+    assert list(stored) == list(plans), "python tools/record_scaling.py"
+    for name, run in stored.items():
+        plan = plans[name]
+        assert {key: run["changes"][key] for key in asdict(plan)} == asdict(plan)
+        model = GPT(GPTConfig(**run["changes"]["model"]))
+        assert run["parameters"] == model.n_parameters
+        assert run["embedding_parameters"] == model.head_weight.numel()
+        assert plan.tokens <= run["tokens"] < plan.tokens + 160, "up to one document more"
+        assert run["entropy_floor"] < run["val_loss"] < 7
+        assert ("teacher" in run) == plan.taught
+
+
+def test_the_series_is_a_grid_with_the_first_seed_everywhere():
+    plans = [plan for plan in record_scaling.plans().values() if not plan.taught]
+    cells = {
+        (plan.width, plan.tokens) for plan in plans if plan.seed == 0 and plan.rate == record_scaling.RATE
+    }
+    assert cells == {(width, tokens) for width in record_scaling.WIDTHS for tokens in record_scaling.BUDGETS}
+    assert len(record_scaling.WIDTHS) >= 5 and len(record_scaling.BUDGETS) >= 4
+    assert len(plans) == len(set(plans))

@@ -31,6 +31,7 @@ from minillm.evaluate.policies import (
 )
 from minillm.evaluate.rewards import ScoredPairs, reward_figures, score_pairs
 from minillm.evaluate.tools import ToolAnswer, ToolReport, answer_tool_tasks, answer_with_tools
+from minillm.evaluate.scaling import ScalingLaw, fit_scaling_law, resampled_laws
 from minillm.evaluate.verified import (
     guess_chance,
     majority_at_k,
@@ -48,6 +49,7 @@ __all__ = [
     "PolicyReport",
     "Ratings",
     "Report",
+    "ScalingLaw",
     "ScoredPairs",
     "TextStatistics",
     "ToolAnswer",
@@ -76,6 +78,7 @@ __all__ = [
     "examination_fingerprint",
     "expected_best",
     "few_shot_accuracy",
+    "fit_scaling_law",
     "fitting_tasks",
     "guess_chance",
     "kl_bound",
@@ -84,6 +87,7 @@ __all__ = [
     "meet_visitors",
     "pass_at_k",
     "reading_comprehension",
+    "resampled_laws",
     "reward_figures",
     "sample_counts",
     "score_pairs",

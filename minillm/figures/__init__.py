@@ -21,6 +21,13 @@ from minillm.figures.ppo import clip_curves, gold_against_kl, run_gallery, train
 from minillm.figures.pretraining import loss_curve, next_token_bars, repetition_curve, token_bars
 from minillm.figures.reasoning import pass_curves, shift_points
 from minillm.figures.reward import calibration_curve, pair_loss_curve, share_points
+from minillm.figures.scaling import (
+    floor_samples,
+    parallel_drawing,
+    scaling_curves,
+    size_curves,
+    step_stairs,
+)
 from minillm.figures.sft import accuracy_bars, trade_off
 from minillm.figures.style import MARKERS, PALETTE, STYLE, new_axes, styled
 from minillm.figures.text import say, show_source, show_table, still_table, token_boxes
@@ -52,6 +59,7 @@ __all__ = [
     "compression_curve",
     "displacement_curves",
     "epoch_panels",
+    "floor_samples",
     "gold_against_kl",
     "growth_curves",
     "head_scores",
@@ -72,6 +80,7 @@ __all__ = [
     "number_tables",
     "pair_loss_curve",
     "pass_curves",
+    "parallel_drawing",
     "point_cloud",
     "rank_curves",
     "rating_points",
@@ -80,6 +89,7 @@ __all__ = [
     "run_bands",
     "run_gallery",
     "say",
+    "scaling_curves",
     "schedule_curve",
     "share_curves",
     "share_pairs",
@@ -89,6 +99,8 @@ __all__ = [
     "show_table",
     "step_losses",
     "still_table",
+    "size_curves",
+    "step_stairs",
     "styled",
     "sweep_curve",
     "token_bars",
