@@ -30,8 +30,8 @@ from minillm.evaluate.policies import (
     evaluate_policy,
 )
 from minillm.evaluate.rewards import ScoredPairs, reward_figures, score_pairs
-from minillm.evaluate.tools import ToolAnswer, ToolReport, answer_tool_tasks, answer_with_tools
 from minillm.evaluate.scaling import ScalingLaw, fit_scaling_law, resampled_laws
+from minillm.evaluate.tools import ToolAnswer, ToolReport, answer_tool_tasks, answer_with_tools
 from minillm.evaluate.verified import (
     guess_chance,
     majority_at_k,

@@ -33,13 +33,9 @@ def recording(name: str) -> dict[str, Any]:
         assistant ("sft") and after the stage "grpo", and for both `corpus_loss` and `accuracy`. Of "dpo" (chapter 09)
         there are `cost` (passes of tokens, seconds of a core), `methods` (five ways to answer the same tasks), `order`
         (held-out pairs) and DPO with one change.
-        the number of `tokens` of some texts and the `pieces` of others, in hexadecimal digits. Of "web" (chapter 11)
-        each run has the loss of a model after a step of cleaning, its marks in a test, and the step's `truth`.
-        and for each seed the assistant's tasks done; of "specialists" losses and skills of a job. Of "small_runs"
-        (chapter 04) each run has its losses, of "scaling" (chapter 13) its size, tokens and loss, of "annotators"
-        (chapter 06) shares (0-1); `made_from` has the keys of the stages that decide it. Of "tokenizers" (chapter 01)
-        each table of tokens has its `source` and `sha256`, the number of `tokens` of some texts and the `pieces` of
-        others, in hexadecimal digits.
+        Of "web" (chapter 11) each run has the loss of a model after a step of cleaning, its marks in a test, and the
+        step's `truth`; of "evaluation" (chapter 12) there are the stages' answers and marks, and what tools change; of
+        "scaling" (chapter 13) each run has its size, tokens and loss.
     Raises:
         ValueError: there is none of that name.
     """
