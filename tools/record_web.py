@@ -25,7 +25,7 @@ from minillm.data.corpus import Corpus
 from minillm.data.source import Split
 from minillm.data.warc import write_warc
 from minillm.data.web import PROSE, Exam, Page, dirty_web
-from minillm.data.web_steps import STEPS, clean_web, kept
+from minillm.data.web_steps import STEPS, clean_web, pages_after
 from minillm.data.web_truth import judge_copies, judge_step
 from minillm.data.world import VALIDATION_SEED, World
 from minillm.evaluate.exam import exam_marks
@@ -78,7 +78,7 @@ def steps_of_web(seed: int) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[
         folder = Path(name)
         write_warc(folder / "web.warc.gz", pages)
         clean_web(folder / "web.warc.gz", folder / "out", Exam(seed).questions)
-        left = {step: kept(folder / "out", step) for step in STEPS}
+        left = {step: pages_after(folder / "out", step) for step in STEPS}
     texts = {BEFORE: tuple(page.html for page in pages)}
     texts |= {step: tuple(text for text in found.values() if text.strip()) for step, found in left.items()}
     texts[IDEAL] = tuple(page.text for page in pages if page.kind == "article")

@@ -21,19 +21,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["ERROR", "FIELDS", "RESULT", "UNKNOWN", "Call", "Register", "is_call", "parse_call", "run_call"]
+__all__ = [
+    "ERROR",
+    "REGISTER_FIELDS",
+    "RESULT",
+    "NOT_LISTED",
+    "Call",
+    "Register",
+    "is_call",
+    "parse_call",
+    "run_call",
+]
 
 MOST_DIGITS = 4  # of a number that is calculated with
 MOST_LETTERS = 20  # of a name that is looked up
-RESULT, ERROR, UNKNOWN = "result: ", "error", "unknown"
-FIELDS = ("job", "home", "pet", "pet name", "food", "colour", "hobby", "day", "date", "weather")
+RESULT, ERROR, NOT_LISTED = "result: ", "error", "unknown"
+REGISTER_FIELDS = ("job", "home", "pet", "pet name", "food", "colour", "hobby", "day", "date", "weather")
 """What the register can be asked for: seven things about a villager, three about today."""
 
 _CALL = "call "
 _ASCII = re.ASCII  # other writings of a digit or a letter are refused
 _SUM = re.compile(rf"call calculator: ([0-9]{{1,{MOST_DIGITS}}}) ([+\-*]) ([0-9]{{1,{MOST_DIGITS}}})", _ASCII)
 _LOOK_UP = re.compile(
-    rf"call register: ([A-Za-z]{{1,{MOST_LETTERS}}}), ({'|'.join(sorted(FIELDS, key=len, reverse=True))})",
+    rf"call register: ([A-Za-z]{{1,{MOST_LETTERS}}}), ({'|'.join(sorted(REGISTER_FIELDS, key=len, reverse=True))})",
     _ASCII,
 )
 _OPERATIONS: Mapping[str, Callable[[int, int], int]] = MappingProxyType(
@@ -69,7 +79,7 @@ class Register:
 
     def look_up(self, name: str, field: str) -> str:
         """What is known, or "unknown"."""
-        return self._entries.get(name.lower(), {}).get(field, UNKNOWN)
+        return self._entries.get(name.lower(), {}).get(field, NOT_LISTED)
 
 
 def is_call(text: str) -> bool:

@@ -25,7 +25,7 @@ from minillm.data.questions import PEOPLE_RELATIONS, Halves, Relation
 from minillm.data.source import Split
 from minillm.data.task_types import TaskSplit
 from minillm.data.tasks import Tasks
-from minillm.data.tool_calls import RESULT, UNKNOWN, Register, run_call
+from minillm.data.tool_calls import NOT_LISTED, RESULT, Register, run_call
 from minillm.data.typed import as_typed
 from minillm.data.village import DAYS, MONTHS, NUMBERS, PEOPLE, Person
 from minillm.data.world import FRESH, TRAIN_SEED, VALIDATION_SEED
@@ -319,7 +319,7 @@ def _nobody(scene: Scene, split: TaskSplit) -> ToolTask:
     rivals = tuple(dict.fromkeys(of_everybody(relation)))
     call = f"call register: {person}, {field}"
     other = _entry(_stranger(scene, split))
-    if other.look_up(str(person), field) != UNKNOWN:
+    if other.look_up(str(person), field) != NOT_LISTED:
         other = Register({})
     return ToolTask("nobody", field, question, call, answer, _UNKNOWN, rivals, other)
 

@@ -17,7 +17,7 @@ from minillm.data.grammar import Draws, RandomDraws
 from minillm.data.names import made_up_word
 from minillm.data.web_texts import (
     adverts,
-    changed,
+    changed_copy,
     foreign,
     gibberish,
     log_lines,
@@ -27,11 +27,11 @@ from minillm.data.web_texts import (
 )
 from minillm.data.world import World
 
-__all__ = ["BAD_HOSTS", "BAD_WORDS", "KINDS", "PROSE", "Exam", "Page", "Question", "dirty_web"]
+__all__ = ["BAD_HOSTS", "BAD_WORDS", "PAGE_KINDS", "PROSE", "Exam", "Page", "Question", "dirty_web"]
 
 PROSE = ("titled_story", "story", "letter", "talk", "notice", "diary", "riddle")  # kinds of the good pages
 # What pages are, in parts of the sum.
-KINDS = {
+PAGE_KINDS = {
     "article": 34,  # a document of the village
     "copy": 22,  # an article of the same web once more, changed a little
     "spam": 10,
@@ -66,7 +66,7 @@ class Page:
     Attributes:
         url: its address, which no other page has.
         html: what the server sent.
-        kind: one of `KINDS`.
+        kind: one of `PAGE_KINDS`.
         text: what a perfect extraction would find ("" for links alone).
         article: the number of the article that it tells or copies; -1 for all else.
         personal: invented addresses and telephone numbers in it.
@@ -125,14 +125,14 @@ def dirty_web(n: int, seed: int = 0) -> list[Page]:
         seed: of everything in it. The articles are documents of the world's stream `1000 + seed`, which nothing else
             of the package reads.
     Returns:
-        the pages; shares of the kinds are those of `KINDS`.
+        the pages; shares of the kinds are those of `PAGE_KINDS`.
     Raises:
         ValueError: `n` is too small.
     """
     if n < 50:
         raise ValueError(f"n={n}: a web has at least 50 pages")
-    total = sum(KINDS.values())
-    kinds = [kind for kind, part in KINDS.items() for _ in range(round(n * part / total))][:n]
+    total = sum(PAGE_KINDS.values())
+    kinds = [kind for kind, part in PAGE_KINDS.items() for _ in range(round(n * part / total))][:n]
     kinds += ["article"] * (n - len(kinds))
     kinds = list(shuffled(RandomDraws(seed, -1_000), kinds))
     writer = _Writer(seed, kinds.count("article"))
@@ -158,7 +158,7 @@ class _Writer:
             article = min(draws.choose(range(self.n_articles)) for _ in range(_MOST_COPIED))
         if article >= 0:
             text = self.article(article)
-            text = changed(text, draws) if kind == "copy" else text
+            text = changed_copy(text, draws) if kind == "copy" else text
             if draws.choose(range(_PERSONAL_EVERY)) == 0:
                 personal = personal_data(draws)
                 text += f"\nWrite to {personal[0]} or call {personal[1]}."

@@ -27,7 +27,7 @@ __all__ = [
     "clean_web",
     "document_steps",
     "is_english",
-    "kept",
+    "pages_after",
     "read_pages",
     "word_splitter",
 ]
@@ -115,7 +115,7 @@ def document_steps() -> dict[str, list[Any]]:
 
 
 def clean_web(warc: Path, folder: Path, questions: Sequence[Question]) -> None:
-    """Send a crawl through all steps; what is left after each is written below the folder (see `kept`).
+    """Send a crawl through all steps; what is left after each is written below the folder (see `pages_after`).
 
     Args:
         warc: the crawl.
@@ -147,7 +147,7 @@ def clean_web(warc: Path, folder: Path, questions: Sequence[Question]) -> None:
     _run(folder / "logs" / "last", last)
 
 
-def kept(folder: Path, step: str) -> dict[str, str]:
+def pages_after(folder: Path, step: str) -> dict[str, str]:
     """Address and text of the pages that are left after a step of `clean_web`, in their order."""
     return {line["metadata"]["url"]: line["text"] for line in _lines(folder / step)}
 

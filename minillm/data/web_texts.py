@@ -10,7 +10,7 @@ from minillm.data.grammar import Draws
 
 __all__ = [
     "adverts",
-    "changed",
+    "changed_copy",
     "foreign",
     "gibberish",
     "log_lines",
@@ -82,7 +82,7 @@ def log_lines(draws: Draws) -> str:
     return "\n".join(_log_line(draws) for _ in range(draws.choose(range(8, 20))))
 
 
-def changed(text: str, draws: Draws) -> str:
+def changed_copy(text: str, draws: Draws) -> str:
     """What somebody made of an article who took it over."""
     sentences = text.split(". ")
     change = draws.choose(("nothing", "name", "shorter", "longer"))

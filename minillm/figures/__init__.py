@@ -46,6 +46,9 @@ from minillm.figures.vectors import (
 from minillm.figures.web import kind_bars, match_curve, share_pairs, step_losses
 
 __all__ = [
+    "MARKERS",
+    "PALETTE",
+    "STYLE",
     "accuracy_bars",
     "attention_maps",
     "batch_picture",
@@ -67,7 +70,6 @@ __all__ = [
     "live",
     "loss_curve",
     "mark_bars",
-    "MARKERS",
     "match_curve",
     "method_points",
     "moved_answers",
@@ -77,7 +79,6 @@ __all__ = [
     "noise_curve",
     "number_tables",
     "pair_loss_curve",
-    "PALETTE",
     "parallel_drawing",
     "pass_curves",
     "point_cloud",
@@ -100,7 +101,6 @@ __all__ = [
     "step_losses",
     "step_stairs",
     "still_table",
-    "STYLE",
     "styled",
     "sweep_curve",
     "token_bars",

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from minillm.data import tool_calls
-from minillm.data.tool_calls import FIELDS, Call, Register, is_call, parse_call, run_call
+from minillm.data.tool_calls import REGISTER_FIELDS, Call, Register, is_call, parse_call, run_call
 
 REGISTER = Register({"Viock": {"pet": "owl", "home": "on the beach"}, "today": {"day": "Monday"}})
 
@@ -97,8 +97,8 @@ def test_calls_are_run(call: str, result: str):
 def test_arguments_are_taken_apart():
     assert parse_call("call register: Viock, pet name") == Call("register", ("Viock", "pet name"))
     assert {
-        call.arguments[1] for field in FIELDS if (call := parse_call(f"call register: A, {field}"))
-    } == set(FIELDS)
+        call.arguments[1] for field in REGISTER_FIELDS if (call := parse_call(f"call register: A, {field}"))
+    } == set(REGISTER_FIELDS)
 
 
 def test_every_sum_is_right():

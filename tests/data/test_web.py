@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from minillm.data import village
-from minillm.data.web import BAD_HOSTS, BAD_WORDS, KINDS, PROSE, Exam, dirty_web
+from minillm.data.web import BAD_HOSTS, BAD_WORDS, PAGE_KINDS, PROSE, Exam, dirty_web
 from minillm.data.world import World
 
 WEB = dirty_web(600, seed=3)
@@ -21,7 +21,7 @@ def of_kind(kind):
 
 def test_the_shares_of_the_kinds_are_those_that_are_told():
     counts = Counter(page.kind for page in WEB)
-    assert counts == {kind: 6 * part for kind, part in KINDS.items()}
+    assert counts == {kind: 6 * part for kind, part in PAGE_KINDS.items()}
     assert len({page.url for page in WEB}) == len(WEB)
 
 

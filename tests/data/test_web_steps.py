@@ -14,7 +14,7 @@ from datatrove.pipeline.filters import GopherQualityFilter
 from minillm.data import web_steps
 from minillm.data.warc import write_warc
 from minillm.data.web import BAD_HOSTS, BAD_WORDS, Exam, dirty_web
-from minillm.data.web_steps import PACKAGES, STEPS, clean_web, is_english, kept, word_splitter
+from minillm.data.web_steps import PACKAGES, STEPS, clean_web, is_english, pages_after, word_splitter
 from minillm.data.web_truth import judge_copies, judge_step, still_told
 
 WEB = dirty_web(300, seed=5)
@@ -26,7 +26,7 @@ def left(tmp_path_factory):
     folder = tmp_path_factory.mktemp("web")
     write_warc(folder / "a.warc.gz", WEB)
     clean_web(folder / "a.warc.gz", folder / "out", Exam(5).questions)
-    return {step: kept(folder / "out", step) for step in STEPS}
+    return {step: pages_after(folder / "out", step) for step in STEPS}
 
 
 def test_each_step_leaves_a_part_of_what_was_there(left):
