@@ -267,6 +267,7 @@ def test_what_a_program_checked_is_of_todays_assistants_and_policies():
 # Five ways to a better assistant, for chapter 09
 
 WAYS = recording("dpo")["runs"]
+POLICIES, HOWS = ("sft", "ppo", "dpo", "grpo"), ("greedy", "sampled")
 
 
 def test_the_recorded_policies_are_of_todays_stages_and_all_that_the_tool_makes():
@@ -294,6 +295,17 @@ def test_every_way_has_answered_the_same_tasks(name):
     matches.append(ways["best of 4"]["sampled"]["against_sft"])
     assert len({sum(match) for match in matches}) == 1 and matches[0] == [0, sum(matches[0]), 0] == matches[1]
     assert ways["sft"]["sampled"]["kl_per_response"] == 0 < ways["dpo"]["sampled"]["kl_per_response"]
+
+
+@pytest.mark.parametrize("name", [name for name in WAYS if name.startswith("methods")])
+def test_what_chapter_09_says_of_each_seed_is_so_on_each_seed(name):
+    """The sentences below its table that no cell computes."""
+    greedy, sampled = ({w: found[how] for w, found in WAYS[name].items() if w in POLICIES} for how in HOWS)
+    best_of_4 = WAYS[name]["best of 4"]["sampled"]["correct"]
+    assert greedy["dpo"]["task_accuracy"] < greedy["sft"]["task_accuracy"] > greedy["grpo"]["task_accuracy"]
+    assert max(found["correct"] for found in sampled.values()) < best_of_4 < greedy["sft"]["task_accuracy"]
+    assert sampled["sft"]["correct"] < sampled["dpo"]["correct"] < sampled["ppo"]["correct"]
+    assert sampled["sft"]["verified_share"] < sampled["grpo"]["verified_share"]
 
 
 def test_token_passes_are_counted_forward_and_back_and_while_an_answer_is_sampled():
