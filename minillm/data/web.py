@@ -84,9 +84,9 @@ class Page:
 class Question:
     """A question of the test, with the options to choose from; what is right cannot be known, only looked up."""
 
-    prompt: str
-    options: tuple[str, ...]
-    right: int
+    prompt: str  # the question, up to the answer
+    options: tuple[str, ...]  # to choose from
+    right: int  # number of the right option
 
     @property
     def told(self) -> str:
@@ -98,7 +98,7 @@ class Question:
 class Exam:
     """Questions about newcomers of whom no text tells. One half stands on pages of the web ("leaked")."""
 
-    seed: int
+    seed: int  # decides the newcomers and what is true of them
     n: int = 40  # questions
 
     @cached_property

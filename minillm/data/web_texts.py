@@ -105,12 +105,14 @@ _ADDED = (
 
 
 def personal_data(draws: Draws) -> tuple[str, str]:
+    """An invented address and an invented telephone number."""
     name = f"{draws.choose(village.PEOPLE)}.{draws.choose(village.THINGS)}".lower()
     number = " ".join(f"{draws.choose(range(100)):02d}" for _ in range(3))
     return f"{name}@mail.example.org", f"0555 {number}"
 
 
 def spam(draws: Draws) -> str:
+    """A page that wants to sell one thing, and says so many times."""
     thing = draws.choose(village.THINGS)
     offers = (
         f"Buy a cheap {thing} online now.",
