@@ -198,8 +198,10 @@ class ToolConversations(Conversations):
         for name in ("n_train", "n_validation"):
             checks.whole_number(name, getattr(self, name), at_least=1)
         checks.number("typed", self.typed, at_least=0, at_most=1)
+        checks.tuple_of("kinds", self.kinds, str)
         if not self.kinds or not set(self.kinds) <= set(TOOL_KINDS):
-            raise ValueError(f"kinds={self.kinds!r}: choose at least one of {', '.join(TOOL_KINDS)}")
+            raise ValueError(f"kinds is {self.kinds!r}; choose at least one of {', '.join(TOOL_KINDS)}")
+        checks.seed("seed", self.seed)
 
     @property
     def name(self) -> str:

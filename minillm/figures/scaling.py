@@ -34,7 +34,9 @@ def scaling_curves(
         floor: the entropy floor (nats/token).
         left_out: sizes that the law has not seen: hollow points and a dotted line.
     """
-    axes = new_axes("tokens read, each once (logarithmic)", "held-out loss (nats, logarithmic)", height=4.8)
+    axes = new_axes(
+        "tokens read, each once (logarithmic)", "held-out loss (nats per token, logarithmic)", height=4.8
+    )
     for index, (size, runs) in enumerate(series.items()):
         colour, unseen = PALETTE[index % len(PALETTE)], size in left_out
         tokens, losses = zip(*runs, strict=True)
@@ -101,7 +103,7 @@ def size_curves(
         flops: operations of the whole training, 6 N D.
         measured: size, tokens and loss of runs; those that cost one of the amounts, within a quarter, become points.
     """
-    axes = new_axes("parameters (logarithmic)", "loss (nats, logarithmic)", height=4.2)
+    axes = new_axes("parameters (logarithmic)", "loss (nats per token, logarithmic)", height=4.2)
     for index, amount in enumerate(flops):
         colour, best = PALETTE[index % len(PALETTE)], law.best_size(amount)
         sizes = np.geomspace(best / 12, best * 12, 80)
