@@ -192,6 +192,11 @@ def win_entry(
     return {"stage": entry["stage"], "against": first["stage"], **result}
 
 
+def _verified(examined: dict[str, Any]) -> str:
+    """The share of right answers to tasks that a program can check, where any of these fitted the context."""
+    return f"{examined['verified_share']:.1%}" if "verified_share" in examined else "-"
+
+
 def print_evaluation(entries: list[dict[str, Any]], wins: list[dict[str, Any]]) -> None:
     """Print accuracies by family and the other measures, a column for each model."""
     table = Table("held-out tasks")
@@ -203,8 +208,8 @@ def print_evaluation(entries: list[dict[str, Any]], wins: list[dict[str, Any]]) 
     rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("all, each family counting the same", lambda e: f"{e['task_accuracy']:.1%}"),
         ("all, sampled", lambda e: f"{e['sampled']['task_accuracy']:.1%}"),
-        ("those that a program can check", lambda e: f"{e['verified_share']:.1%}"),
-        ("those that a program can check, sampled", lambda e: f"{e['sampled']['verified_share']:.1%}"),
+        ("those that a program can check", _verified),
+        ("those that a program can check, sampled", lambda e: _verified(e["sampled"])),
         ("judge's mean gold score (0 to 1)", lambda e: f"{e['gold_score']:.3f}"),
         ("judge's mean mark for kindness (0 to 1)", lambda e: f"{e['parts']['kind']:.3f}"),
         ("answers that come to an end", lambda e: f"{e['ended_share']:.1%}"),

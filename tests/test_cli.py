@@ -22,6 +22,7 @@ from minillm.data.batches import PackedDocuments
 from minillm.data.families import FAMILIES
 from minillm.presets import PRESETS
 from minillm.recipes import STAGES, stage_flops
+from minillm.report import print_evaluation
 from minillm.text.chat import save_chat_format
 from minillm.text.tokenizer import Tokenizer
 
@@ -618,6 +619,16 @@ def test_eval_shows_beside_each_other_what_policies_gain_and_lose(tuned):
             if name in line and not ("sampled" in line) ^ ("sampled" in name)
         ]
         assert [cell.strip() for cell in line.strip("│ ").split("│")][1:] == values
+
+
+def test_eval_says_so_where_no_task_that_fits_can_be_checked(capsys):
+    """A context of few tokens may leave none of them."""
+    examined = {"task_accuracy": 0.5, "parts": {"kind": 0.5}} | dict.fromkeys(
+        ("gold_score", "ended_share", "repeated_share", "mean_tokens", "world_loss"), 1.0
+    )
+    print_evaluation([examined | {"stage": "sft", "accuracy": {"greeting": 0.5}, "sampled": examined}], [])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "a program can check" in line]
+    assert len(lines) == 2 and all("%" not in line and "-" in line.rsplit("check", 1)[1] for line in lines)
 
 
 def test_eval_takes_all_models_that_are_there(tuned):
