@@ -370,11 +370,11 @@ def test_site_check_finds_what_is_wrong(tmp_path: Path) -> None:
 # How long a chapter is
 
 
-def test_words_of_prose_are_counted_without_captions_formulas_and_sources() -> None:
+def test_words_of_prose_are_counted_without_captions_and_sources() -> None:
     cells = [
         new_markdown_cell("# Four words of prose"),
         new_markdown_cell(
-            "*Figure 1.1. A line, and what it is.*\n\nTwo more.\n\n$$x + y =\nz$$\n\n## Sources\n\n- A. Writer (2020)."
+            "*Figure 1.1. A line, and what it is.*\n\nTwo more.\n\n## Sources\n\n- A. Writer (2020)."
         ),
         new_markdown_cell("Not read."),
     ]

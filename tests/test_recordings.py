@@ -535,3 +535,8 @@ def test_the_series_is_a_grid_with_the_first_seed_everywhere():
     assert cells == {(width, tokens) for width in record_scaling.WIDTHS for tokens in record_scaling.BUDGETS}
     assert len(record_scaling.WIDTHS) >= 5 and len(record_scaling.BUDGETS) >= 4
     assert len(plans) == len(set(plans))
+
+
+def test_variety_counts_every_prompt():
+    """Three prompts of which the last alone would say 1."""
+    assert record_evaluation.distinct_share([*"aaaa", *"aabb", *"abcd"], 4) == pytest.approx((1 + 2 + 4) / 12)

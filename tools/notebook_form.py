@@ -31,7 +31,6 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 MYST_ONLY = re.compile(r"^:::|^```\{|\{(?:cite|ref|numref|doc|eq|term)[\w:]*\}`", re.M)
 
 CAPTION = re.compile(r"\*Figure \d+\.\d+\. .+\*(?:\n\n|$)", re.S)  # how the cell below a picture starts
-FORMULA = re.compile(r"\$\$.*?\$\$", re.S)  # a displayed one: its signs are no words
 
 
 def merge_streams(outputs: list[Any]) -> list[Any]:
@@ -179,13 +178,13 @@ def output_problems(cell: Any, stem: str, below: Any = None) -> Iterator[str]:
 
 
 def prose_words(notebook: nbformat.NotebookNode) -> int:
-    """Words that a reader reads: of all Markdown, but for captions, displayed formulas and all from `## Sources` on."""
+    """Words that a reader reads: of all Markdown, but for captions and what stands from `## Sources` on."""
     words = 0
     for cell in notebook.cells:
         if cell.cell_type != "markdown":
             continue
         text, sources, _ = f"\n{cell.source}".partition("\n## Sources")
-        words += len(FORMULA.sub("", CAPTION.sub("", text.lstrip("\n"), count=1)).split())
+        words += len(CAPTION.sub("", text.lstrip("\n"), count=1).split())
         if sources:
             break
     return words

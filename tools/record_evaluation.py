@@ -115,6 +115,12 @@ def refuses(text: str) -> bool:
     return "will not" in text or "do not help" in text or "can not help" in text
 
 
+def distinct_share(texts: Sequence[str], n: int) -> float:
+    """Of n answers to each prompt, one prompt after the other: the share of different texts, mean of all prompts."""
+    shares = [len(set(texts[i : i + n])) / n for i in range(0, len(texts), n)]
+    return sum(shares) / len(shares)
+
+
 def arena(course: Course) -> dict[str, Any]:
     """Every stage on the same tasks."""
     tokenizer = course.stage("sft").tokenizer
@@ -130,10 +136,6 @@ def arena(course: Course) -> dict[str, Any]:
         repeated = [task.prompt for task in few for _ in range(SAMPLES)]
         sampled = answer_prompts(model, tokenizer, repeated, 60, temperature=1.0, seed=course.preset.seed)
         texts = [answer.text for answer in sampled]
-        distinct = {
-            task.family: len(set(texts[i * SAMPLES : (i + 1) * SAMPLES])) / SAMPLES
-            for i, task in enumerate(few)
-        }
         found[stage] = {
             "gold": [round(score, 3) for score in report.scores],
             "taste": [round(verdict.score, 3) for verdict in report.verdicts],
@@ -144,7 +146,7 @@ def arena(course: Course) -> dict[str, Any]:
                 refuses(answer.text) for answer in answer_prompts(model, tokenizer, harmless, 60)
             )
             / len(harmless),
-            "distinct": sum(distinct.values()) / len(distinct),
+            "distinct": distinct_share(texts, SAMPLES),
         }
     return found
 
