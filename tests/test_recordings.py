@@ -364,13 +364,17 @@ def test_each_step_of_the_web_is_recorded_for_each_seed_with_the_tools_settings(
         assert run["pages"] == record_web.PAGES
         assert run["tokenizer"] == Course("cpu").key("tokenizer"), "make recordings"
         assert run["val_loss"] > run["entropy_floor"] > 0
-        assert (run["truth"] is None) == (name.partition(", ")[0] in (record_web.BEFORE, record_web.IDEAL))
+        text = name.partition(", ")[0]
+        assert (run["truth"] is None) == (text not in record_web.STEPS)
+        assert ("by_kind" in run) == (text in record_web.IN_DETAIL)
+        if "by_kind" in run:  # their mean, weighted by tokens, is the loss of all
+            assert min(run["by_kind"].values()) < run["val_loss"] < max(run["by_kind"].values())
 
 
 def test_the_recorded_webs_lose_documents_at_each_step_and_gain_most_from_extraction():
     stored = recording("web")["runs"]
     for seed in {run["seed"] for run in stored.values()}:
-        left = [stored[f"{text}, seed {seed}"] for text in record_web.TEXTS[:-1]]
+        left = [stored[f"{text}, seed {seed}"] for text in (record_web.BEFORE, *record_web.STEPS)]
         counts = [run["documents"] for run in left]
         assert counts == sorted(counts, reverse=True) and counts[0] == record_web.PAGES
         gains = [a["val_loss"] - b["val_loss"] for a, b in zip(left, left[1:], strict=False)]
@@ -518,7 +522,7 @@ def test_the_recorded_sizes_are_those_that_the_tool_makes():
     assert list(stored) == list(plans), "python tools/record_scaling.py"
     for name, run in stored.items():
         plan = plans[name]
-        assert {key: run["changes"][key] for key in asdict(plan)} == asdict(plan)
+        assert {key: run["changes"][key] for key in asdict(plan)} == json.loads(json.dumps(asdict(plan)))
         model = GPT(GPTConfig(**run["changes"]["model"]))
         assert run["parameters"] == model.n_parameters
         assert run["embedding_parameters"] == model.head_weight.numel()
@@ -530,7 +534,7 @@ def test_the_recorded_sizes_are_those_that_the_tool_makes():
 def test_the_series_is_a_grid_with_the_first_seed_everywhere():
     plans = [plan for plan in record_scaling.plans().values() if not plan.taught]
     cells = {
-        (plan.width, plan.tokens) for plan in plans if plan.seed == 0 and plan.rate == record_scaling.RATE
+        (plan.width, plan.tokens) for plan in plans if plan.seed == 0 and plan.rates == record_scaling.RATES
     }
     assert cells == {(width, tokens) for width in record_scaling.WIDTHS for tokens in record_scaling.BUDGETS}
     assert len(record_scaling.WIDTHS) >= 5 and len(record_scaling.BUDGETS) >= 4

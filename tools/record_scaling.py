@@ -3,12 +3,13 @@
 python tools/record_scaling.py [FOLDER OF RUNS] [SECONDS]
 
 Takes the course's tokenizer, and its base model as the teacher, and trains them where they are missing. Then five
-seconds to two minutes a run on one core, twenty minutes in all, the series first, and writes
+seconds to five minutes a run on one core, forty minutes in all, the series first, and writes
 minillm/recordings/scaling.json. A run that is recorded already, with the same settings, is not repeated; none is begun
 after so many SECONDS, and one that is cut off goes on from its last checkpoint.
 
-- "width 64, 600000 tokens, rate 0.04, seed 0": a small model from plain first weights that reads so many tokens of the
-  world once, with that learning rate of its matrices. Short runs are made with others too, to see whether it is fair.
+- "width 64, 600000 tokens, rates 0.04 and 0.08, seed 0": a small model from plain first weights that reads so many
+  tokens of the world once, with these learning rates of its matrices and of its embedding. Some runs are made with
+  others too, to see whether they are fair.
 - "student, seed 0": the same with its targets from the teacher: all probabilities of every next token.
 """
 
@@ -35,21 +36,19 @@ from minillm.train.document_loss import document_loss
 from minillm.train.loop import fit
 from minillm.train.step import Loss, language_model_loss
 
-WIDTHS = (16, 32, 48, 64, 96, 128)
-BUDGETS = (150_000, 300_000, 600_000, 1_200_000)  # tokens that a run reads
+WIDTHS = (24, 32, 48, 64, 96, 128)
+BUDGETS = (150_000, 300_000, 600_000, 1_200_000, 2_400_000)  # tokens that a run reads
 SEEDS = (0, 1, 2)
-REPEATED = 150_000  # tokens at most of the runs that are made with every seed
-RATE = 4e-2  # learning rate of the matrices
-TRIED = {150_000: (2e-2, 8e-2), 300_000: (2e-2,)}  # others, by the tokens of the runs that are made with them
-TRIED_WIDTHS = (16, 48, 128)
+REPEATED = 600_000  # tokens at most of the runs that are made with every seed
+RATES = (4e-2, 8e-2)  # learning rates of the matrices and of the embedding
+OTHER_RATES = ((2e-2, 8e-2), (8e-2, 8e-2), (4e-2, 4e-2), (4e-2, 16e-2))
+TRIED_WIDTHS, TRIED_BUDGETS = (24, 48, 128), (150_000, 600_000)  # where they are tried
 STUDENT = (32, 300_000)
-CORPUS = WorldCorpus(n_documents=45_000, n_validation=1_000)
+CORPUS = WorldCorpus(n_documents=90_000, n_validation=1_000)
 CHECKPOINTS = ROOT / "build" / "scaling"
-CONTEXT, ROWS, LAYERS, HEAD_WIDTH = 160, 8, 2, 16
+CONTEXT, ROWS, LAYERS, HEAD_WIDTH = 160, 4, 2, 16
 RECIPE: dict[str, Any] = {
     "optimizer": "muon",
-    "matrix_learning_rate": RATE,
-    "embedding_learning_rate": 4e-2,
     "momentum": 0.75,
     "warmup_share": 0.1,
 }
@@ -73,24 +72,27 @@ class Plan:
     width: int
     tokens: int
     seed: int = 0
-    rate: float = RATE
+    rates: tuple[float, float] = RATES
     taught: bool = False  # by the teacher
 
     @property
     def name(self) -> str:
         """What it is called in the recording."""
-        kind = "student" if self.taught else f"width {self.width}, {self.tokens} tokens, rate {self.rate}"
+        rates = "rates {} and {}".format(*self.rates)
+        kind = "student" if self.taught else f"width {self.width}, {self.tokens} tokens, {rates}"
         return f"{kind}, seed {self.seed}"
 
     @property
     def recipe(self) -> dict[str, Any]:
         """The settings of its training."""
-        return RECIPE | {"matrix_learning_rate": self.rate}
+        return RECIPE | dict(
+            zip(("matrix_learning_rate", "embedding_learning_rate"), self.rates, strict=True)
+        )
 
     @property
     def cost(self) -> tuple[int, int, int]:
         """By what the runs are sorted: the first seed of the series, then the students, then the rest."""
-        rest = self.seed > 0 or self.rate != RATE
+        rest = self.seed > 0 or self.rates != RATES
         return 1 if self.taught else 2 * rest, self.tokens, self.width
 
 
@@ -158,9 +160,11 @@ def plans() -> dict[str, Plan]:
     cells = [(width, tokens) for tokens in BUDGETS for width in WIDTHS]
     runs = [Plan(*cell, seed) for cell in cells for seed in SEEDS if seed == 0 or cell[1] <= REPEATED]
     runs += [
-        Plan(w, tokens, rate=rate) for tokens, rates in TRIED.items() for rate in rates for w in TRIED_WIDTHS
+        Plan(w, tokens, rates=rates)
+        for tokens in TRIED_BUDGETS
+        for w in TRIED_WIDTHS
+        for rates in OTHER_RATES
     ]
-    runs += [Plan(*STUDENT, seed) for seed in SEEDS[1:]]  # beside the students
     runs += [Plan(*STUDENT, seed, taught=True) for seed in SEEDS]
     return {run.name: run for run in runs}
 

@@ -2,9 +2,10 @@
 
 python tools/record_web.py [FOLDER OF RUNS] [SEED ...]
 
-Each seed has a web of its own, cleaned once; then a model for each step, some twenty seconds on one core each, and one
-on the articles alone, as only the truth can give them. All models read as many tokens, and have the tokenizer of the
-course. Writes minillm/recordings/web.json. A model that is recorded already, with the same settings, is not repeated.
+Each seed has a web of its own, cleaned once; then a model for each step, some twenty seconds on one core each. And two
+more: one on the articles alone, as only the truth can give them, and one on the pages that the rules of quality keep,
+with the lines that these rules drop. All models read as many tokens, and have the tokenizer of the course. Writes
+minillm/recordings/web.json. A model that is recorded already, with the same settings, is not repeated.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ from minillm.train.options import RunOptions
 SEEDS = (0, 1, 2)
 PAGES, HELD_OUT = 4_000, 300
 BEFORE, IDEAL = "as crawled", "articles alone"
-TEXTS = (BEFORE, *STEPS, IDEAL)
-IN_DETAIL = ("repetition", "quality")  # whose models are examined on each kind of prose apart
+WHOLE = "quality with all lines"  # the pages that the rules of quality keep, with the lines that they drop
+TEXTS = (BEFORE, *STEPS, IDEAL, WHOLE)
+IN_DETAIL = ("repetition", "quality", WHOLE)  # whose models are examined on each kind of prose apart
 TRAINING = PretrainConfig(
     GPTConfig(2048, context_length=160, n_layer=2, n_head=4, d_model=96, d_ff=256),
     FitConfig(steps=140, embedding_learning_rate=4e-2, momentum=0.75),
@@ -82,6 +84,7 @@ def steps_of_web(seed: int) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[
     texts = {BEFORE: tuple(page.html for page in pages)}
     texts |= {step: tuple(text for text in found.values() if text.strip()) for step, found in left.items()}
     texts[IDEAL] = tuple(page.text for page in pages if page.kind == "article")
+    texts[WHOLE] = tuple(left["repetition"][url] for url in left["quality"])
     return texts, judged(pages, left)
 
 
@@ -117,8 +120,7 @@ def train(texts: tuple[str, ...], tokenizer: Tokenizer, seed: int, by_kind: bool
     corpus = Texts(texts)
     model, figures = pretrain(TRAINING, tokenizer, corpus, RunOptions(seed=seed, progress=False))
     leaked, secret = (exam_marks(model, tokenizer, some) for some in (Exam(seed).leaked, Exam(seed).secret))
-    return {
-        "by_kind": losses_by_kind(model, tokenizer) if by_kind else None,
+    found: dict[str, Any] = {
         "documents": len(texts),
         "characters": sum(map(len, texts)),
         "epochs": figures["epochs"],
@@ -126,7 +128,10 @@ def train(texts: tuple[str, ...], tokenizer: Tokenizer, seed: int, by_kind: bool
         "leaked_right": sum(leaked),
         "secret_right": sum(secret),
         "questions": len(leaked),
-    } | validation_figures(model, tokenizer, corpus)
+    }
+    if by_kind:
+        found["by_kind"] = losses_by_kind(model, tokenizer)
+    return found | validation_figures(model, tokenizer, corpus)
 
 
 def main() -> None:
