@@ -3,7 +3,7 @@
 python tools/record_scaling.py [FOLDER OF RUNS] [SECONDS]
 
 Takes the course's tokenizer, and its base model as the teacher, and trains them where they are missing. Then five
-seconds to five minutes a run on one core, forty minutes in all, the series first, and writes
+seconds to three minutes a run on one core, forty minutes in all, the series first, and writes
 minillm/recordings/scaling.json. A run that is recorded already, with the same settings, is not repeated; none is begun
 after so many SECONDS, and one that is cut off goes on from its last checkpoint.
 

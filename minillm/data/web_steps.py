@@ -50,6 +50,7 @@ PACKAGES = (  # the extra `web`
     "orjson",
     "pyahocorasick",
     "tldextract",
+    "tokenizers",
     "trafilatura",
     "warcio",
 )

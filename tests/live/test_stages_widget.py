@@ -59,9 +59,10 @@ def visitor(
         "none.html": ("few/", ["ppo", "dpo"]),
         "missing.html": ("bare/", STAGES),
         "spoiled.html": ("spoiled/", ["ppo", "sft"]),
+        "blind.html": ("", THERE),
     }
     pages = {
-        name: page("stages", root, stages=stages, prompts=["Hello there"])
+        name: page("stages", root, stages=stages, prompts=["Hello there"], blind=name == "blind.html")
         for name, (root, stages) in asked.items()
     }
     with visited(site, pages) as someone:
@@ -165,6 +166,27 @@ def test_votes_are_counted(visitor: Visitor) -> None:
         counts = re.search(SUMMARY, said).groups()  # type: ignore[union-attr]
         assert counts == (str(agreed), str(votes), f"{votes / 3:.1f}", str(votes))
     assert agreed == 1, "each of three answers was chosen once"
+
+
+def test_a_blind_vote_hides_who_is_who(visitor: Visitor, models: dict[str, Any], tokenizer: Tokenizer) -> None:
+    """No name is in the cards before the vote, the order changes, and afterwards each answer has its own name."""
+    visitor.open("blind.html")
+    whose = {found["text"]: stage for stage, found in expected(models, tokenizer).items()}
+    orders = set()
+    for votes in range(1, 9):
+        ask(visitor, QUESTION)
+        before = str(visitor.js("document.querySelector('.answers').outerHTML"))
+        assert not any(stage in before for stage in THERE)
+        assert [text[:8] for text in visitor.texts(".answer .who")] == ["Answer 1", "Answer 2", "Answer 3"]
+        wrote = tuple(whose[text] for text in visitor.texts(".answer .text"))
+        orders.add(wrote)
+        said = vote(visitor, "Answer 2")
+        assert f" {votes}; " in said and wrote[1] in said
+        assert tuple(visitor.texts(".answer .who strong")) == wrote
+        named = visitor.js("[...document.querySelectorAll('.answer')].map((card) => card.ariaLabel)")
+        assert tuple(named) == wrote
+    assert len(orders) > 1, "one of 6^7 = 280,000 runs fails by chance"
+    assert visitor.problems() == set()
 
 
 def test_equal_answers_leave_no_choice(visitor: Visitor) -> None:

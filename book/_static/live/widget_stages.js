@@ -1,5 +1,6 @@
 // Several assistants answer one question side by side. The reader chooses the best answer; then it is shown what the
-// reward model says, and how far each answer is from what SFT would have written.
+// reward model says, and how far each answer is from what SFT would have written. Where the vote is blind, who has
+// written which answer is shown only then, too.
 
 import { Asking } from "./asking.js";
 import { ask, chat, load } from "./client.js";
@@ -13,17 +14,20 @@ const FULL_COLOUR = 2; // nats
 const LEGEND = "Blue, underlined: a token that this model finds more probable than SFT does. Orange, dotted: less " +
   `probable. The full colour is ${FULL_COLOUR} nats or more. Rewards compare answers to one question only.`;
 
-/** @param {HTMLElement} element its data-stages (JSON) names the models, -size says how large they are, -prompts (JSON) */
+/**
+ * @param {HTMLElement} element its data-stages (JSON) names the models, -size says how large they are, -prompts (JSON),
+ *   -blind (JSON) whether their names are hidden until the vote
+ */
 export function start(element) {
-  const { stages, prompts, size = "25 MB" } = element.dataset;
-  const widget = new StagesWidget(JSON.parse(stages), prompts);
+  const { stages, prompts, size = "25 MB", blind = "false" } = element.dataset;
+  const widget = new StagesWidget(JSON.parse(stages), prompts, JSON.parse(blind));
   widget.asking.tell(`The first question loads all models, about ${size}. They run in this page: what you write stays here.`);
   element.replaceChildren(widget.root);
 }
 
 class StagesWidget {
-  constructor(stages, prompts) {
-    Object.assign(this, { stages, seed: 0, loads: new Map(), votes: { all: 0, agreed: 0, blind: 0 } });
+  constructor(stages, prompts, blind) {
+    Object.assign(this, { stages, blind, seed: 0, loads: new Map(), votes: { all: 0, agreed: 0, blind: 0 } });
     const act = (text, signal) => this.answer(text, signal);
     this.asking = new Asking(act, { prompts, label: "Your question", send: "Ask all" });
     this.heat = slider("Temperature", { min: 0, max: 1.5, step: 0.1, value: TEMPERATURE });
@@ -87,7 +91,8 @@ class StagesWidget {
     const messages = [{ role: "user", content: text }];
     const temperature = Number(this.heat.input.value);
     const sampling = { temperature, topP: TOP_P, seed: this.seed++, maxNewTokens: MAX_NEW_TOKENS };
-    const answers = this.stages.map((stage) => ({ stage, messages, ...card(stage) }));
+    const order = this.blind ? shuffled(this.stages) : this.stages;
+    const answers = order.map((stage, i) => ({ stage, messages, ...card(this.blind ? `Answer ${i + 1}` : stage) }));
     this.cards.replaceChildren(...answers.map(({ root }) => root));
     this.question.textContent = text;
     this.verdict.replaceChildren();
@@ -113,7 +118,7 @@ class StagesWidget {
       return;
     }
     for (const answer of answers) {
-      const name = { "aria-label": `This is the best: ${answer.stage}` };
+      const name = { "aria-label": `This is the best: ${answer.name.textContent}` };
       answer.root.append(button("This is the best", () => this.vote(answers, answer), name));
     }
     this.verdict.textContent = "Which answer is the best? Choose, and the rewards appear.";
@@ -151,6 +156,7 @@ class StagesWidget {
 
   async reveal(answers) {
     const { reference, judge } = this;
+    for (const { root, name, stage } of answers) root.ariaLabel = name.textContent = stage;
     await Promise.all([reference, judge].map((name) => this.ready(name)));
     await Promise.all(answers.map(async (answer) => {
       const { stage, messages, ids } = answer;
@@ -163,14 +169,25 @@ class StagesWidget {
   }
 }
 
-/** The place of one answer. */
-function card(stage) {
+/** The same in another order, each order alike likely (Fisher and Yates). */
+function shuffled(list) {
+  const copy = [...list];
+  for (let i = copy.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [copy[i], copy[j]] = [copy[j], copy[i]];
+  }
+  return copy;
+}
+
+/** The place of one answer, under what it is called. */
+function card(title) {
   const text = make("div", { className: "text", dir: "auto" });
   const note = make("span", {});
   const numbers = make("div", { className: "note" });
-  const root = make("div", { className: "answer", role: "group", "aria-label": stage },
-    make("div", { className: "who" }, make("strong", {}, stage), " ", note), text, numbers);
-  return { root, text, note, numbers };
+  const name = make("strong", {}, title);
+  const root = make("div", { className: "answer", role: "group", "aria-label": title },
+    make("div", { className: "who" }, name, " ", note), text, numbers);
+  return { root, name, text, note, numbers };
 }
 
 /** Colour each token by its ratio; say the sum, and the tokens that were moved most, in words. */
