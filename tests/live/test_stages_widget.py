@@ -168,7 +168,9 @@ def test_votes_are_counted(visitor: Visitor) -> None:
     assert agreed == 1, "each of three answers was chosen once"
 
 
-def test_a_blind_vote_hides_who_is_who(visitor: Visitor, models: dict[str, Any], tokenizer: Tokenizer) -> None:
+def test_a_blind_vote_hides_who_is_who(
+    visitor: Visitor, models: dict[str, Any], tokenizer: Tokenizer
+) -> None:
     """No name is in the cards before the vote, the order changes, and afterwards each answer has its own name."""
     visitor.open("blind.html")
     whose = {found["text"]: stage for stage, found in expected(models, tokenizer).items()}
