@@ -308,6 +308,22 @@ def test_what_chapter_09_says_of_each_seed_is_so_on_each_seed(name):
     assert sampled["sft"]["verified_share"] < sampled["grpo"]["verified_share"]
 
 
+def test_what_chapter_09_says_of_a_higher_price_of_a_nat_is_so():
+    """In sampled gold, at beta 0.3: about half of the gap to PPO is left; once ahead, once level, once behind."""
+    stored = recording("dpo")["runs"]
+    gold = {
+        way: [
+            (stored[name] if way is None else stored[name][way])["sampled"]["gold_score"]
+            for name in (f"{group}, seed {seed}" for seed in range(3))
+        ]
+        for group, way in (("methods", "ppo"), ("methods", "dpo"), ("beta 0.3", None))
+    }
+    gaps = {way: [a - b for a, b in zip(gold["ppo"], found, strict=True)] for way, found in gold.items()}
+    assert sum(gaps[None]) / sum(gaps["dpo"]) == pytest.approx(0.5, abs=0.1)
+    ahead, level, behind = sorted(gaps[None])
+    assert ahead < -0.005 and abs(level) < 0.005 and behind > 0.005
+
+
 def test_token_passes_are_counted_forward_and_back_and_while_an_answer_is_sampled():
     shape = GPTConfig(vocab_size=60, context_length=12, n_layer=3, n_head=2, d_model=8, d_ff=12)
     model, ids = GPT(shape, generator=0).eval(), torch.zeros(2, 5, dtype=torch.long)
