@@ -21,7 +21,7 @@ STAGES = ["base", "sft", "ppo", "grpo"]
 THERE = STAGES[:3]
 QUESTION = "Where is the <b>hat</b>?"
 ANSWERS = 100  # tokens at most
-SUMMARY = r"Agreed so far: (\d) of (\d); a blind choice would agree in (\d\.\d) of (\d)"
+SUMMARY = r"Agreed so far: (\d) of (\d); a random choice would agree in (\d\.\d) of (\d)"
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,13 @@ def test_answers_do_not_wait_for_the_reward_model(visitor: Visitor) -> None:
     """It comes last, after the models that answer; where it is spoiled, that is told when it is needed."""
     visitor.open("spoiled.html")
     ask(visitor, QUESTION)
-    weights = [url.split("/")[-2] for url in visitor.requests() if url.endswith(".safetensors")]
+    weights: list[str] = []
+
+    def all_asked_for() -> bool:  # the last one may be on its way only after the answers
+        weights[:] = [url.split("/")[-2] for url in visitor.requests() if url.endswith(".safetensors")]
+        return len(weights) >= 3
+
+    visitor.wait(all_asked_for)
     assert weights[:3] == ["ppo", "sft", "reward"]
     visitor.focus("[aria-label='This is the best: ppo']")
     visitor.key("Enter")

@@ -150,7 +150,7 @@ class StagesWidget {
       ? `The reward model agrees: it too scores ${choice.stage} highest (${signed(choice.reward)}).`
       : `The reward model disagrees: it scores ${best.stage} highest (${signed(best.reward)}), and your choice, ` +
         `${choice.stage}, ${signed(choice.reward)}.`;
-    return `${opinion} Agreed so far: ${votes.agreed} of ${votes.all}; a blind choice would agree in ` +
+    return `${opinion} Agreed so far: ${votes.agreed} of ${votes.all}; a random choice would agree in ` +
       `${votes.blind.toFixed(1)} of ${votes.all} on average.`;
   }
 
