@@ -343,8 +343,9 @@ def test_site_check_finds_what_is_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "book"
     folder.mkdir()
     (folder / "good.html").write_text(
-        "<!doctype html><meta http-equiv='Content-Security-Policy' content='script-src none'>"
-        "<link rel=icon href='data:,'><p>Fine</p>",
+        "<!doctype html><html lang=en><title>Good</title>"
+        "<meta http-equiv='Content-Security-Policy' content='script-src none'>"
+        "<link rel=icon href='data:,'><main><h1>Good</h1><p>Fine</p></main>",
         encoding="utf-8",
     )
     (folder / "bad.html").write_text(
