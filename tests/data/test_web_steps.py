@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import tomllib
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 from datatrove.data import Document
 from datatrove.pipeline.filters import GopherQualityFilter
-from packaging.requirements import Requirement
 
 from minillm.data import web_steps
 from minillm.data.warc import write_warc
@@ -167,65 +164,3 @@ def test_a_missing_engine_is_told_in_one_line(monkeypatch):
     with pytest.raises(ValueError, match="python -m pip install datatrove fasteners") as caught:
         web_steps.document_steps()
     assert "\n" not in str(caught.value)
-
-
-CLEANING = """
-import sys
-from pathlib import Path
-
-HIDDEN = set(sys.argv[2].split())
-
-
-class Hiding:  # of what a bare environment would not have
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in HIDDEN:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
-sys.meta_path.insert(0, Hiding())
-from minillm.data.warc import write_warc
-from minillm.data.web import Exam, dirty_web
-from minillm.data.web_steps import clean_web, pages_after
-
-folder = Path(sys.argv[1])
-write_warc(folder / "a.warc.gz", dirty_web(120, seed=5))
-clean_web(folder / "a.warc.gz", folder / "out", Exam(5).questions)
-assert pages_after(folder / "out", "test questions")
-"""
-
-
-def plain(name):
-    """The name of a distribution as the index writes it."""
-    return name.lower().replace("_", "-")
-
-
-def needed_by(*wanted):
-    """The distributions that pip installs for these requirements."""
-    found, waiting = set(), [Requirement(line) for line in wanted]
-    while waiting:
-        one = waiting.pop()
-        known = (plain(one.name), frozenset(one.extras))
-        if known not in found:
-            found.add(known)
-            inner = map(Requirement, metadata.requires(one.name) or [])
-            waiting += [
-                it
-                for it in inner
-                if not it.marker or any(it.marker.evaluate({"extra": extra}) for extra in ("", *one.extras))
-            ]
-    return {name for name, _ in found}
-
-
-def test_cleaning_needs_no_package_but_those_of_the_extra(tmp_path):
-    """The chapter failed in a bare environment: a part of the engine imports `tokenizers`, and does not say so."""
-    there = needed_by("minillm-course[web]")
-    homes = metadata.packages_distributions()
-    hidden = {
-        module
-        for module, names in homes.items()
-        if not {plain(name) for name in names} & there and module not in sys.stdlib_module_names
-    }
-    assert "minillm" not in hidden and {"pytest", "transformers"} <= hidden
-    command = [sys.executable, "-c", CLEANING, str(tmp_path), " ".join(hidden)]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=240)
-    assert done.returncode == 0, done.stderr[-600:]
