@@ -68,10 +68,9 @@ from minillm.data.corpora import open_corpus
 texts = [f"Where is hat {number}? Here it is." for number in range(200)]
 parquet.write_table(pyarrow.table({"text": texts}), folder / "a.parquet")
 assert next(iter(open_corpus(str(folder / "a.parquet")).documents("train"))) in texts
-import datasets
+from minillm.data.hub import stream_rows
 
-rows = datasets.load_dataset("parquet", data_files=str(folder / "a.parquet"), split="train", streaming=True)
-assert next(iter(rows))["text"] == texts[0]
+assert next(stream_rows(str(folder), "texts", ""))["text"] == texts[0]
 """,
     "minillm-course[web]": """
 from minillm.data.warc import write_warc

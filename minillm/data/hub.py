@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import time
@@ -72,6 +73,9 @@ def stream_rows(
             f"{what} {dataset} could not be read from the Hugging Face Hub ({type(error).__name__}: {reason}); "
             f"check its name (no file or folder here is called so) and the network; {offline}"
         ) from error
+    finally:
+        # Arrow reads ahead in threads, and a program that ends before them is aborted: apache/arrow#45214
+        gc.collect()
 
 
 def _reach(datasets: Any, dataset: str, revision: str | None) -> None:

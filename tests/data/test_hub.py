@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -327,6 +329,34 @@ def test_datasets_itself_reads_a_folder(tmp_path, monkeypatch):
     assert {messages[0]["content"] for messages in both} == {f"Q{n}" for n in range(8)}
     pairs = HubPreferences(str(tmp_path / "pairs"))
     assert len(pairs.split("train")) == 18 and pairs.split("train")[0].answers == ("yes", "no")
+
+
+FEW_ROWS = """
+import sys
+from minillm.data.hub import stream_rows
+
+rows = stream_rows(sys.argv[1], "texts", "")
+assert next(rows)["text"] == "hat 0"
+rows.close()
+"""
+
+
+def test_a_program_that_reads_a_few_rows_ends_well(tmp_path):
+    """Arrow reads ahead; with threads of its own still at work the program would be aborted, its work done."""
+    pytest.importorskip("datasets")
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"text": [f"hat {number}" for number in range(400_000)]})
+    parquet.write_table(table, tmp_path / "train.parquet", row_group_size=1000)
+    environment = os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_ROWS, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-800:]
 
 
 def test_a_domains_mistakes_name_the_domains_settings(hub):
