@@ -30,7 +30,7 @@ class ScoredPairs:
         margins: (pairs,) the reward model's score of the preferred answer less that of the other.
         gold_margins: (pairs,) the same of the judge's scores without noise; empty where those are unknown.
         flaws: for each pair the part of the judge's rubric that decides most between the two ("kind", "correct", ...;
-            "no answer" where one is none at all); empty where unknown.
+            "no answer" where one is none at all, "" where they are equal); empty where unknown.
         families: of the tasks that were asked, one for each pair; "" where unknown.
     """
 
@@ -133,9 +133,11 @@ def score_pairs(comparisons: Sequence[Comparison], scores: Sequence[Sequence[flo
 
 
 def _flaw(one: Verdict, other: Verdict) -> str:
-    """The part of the rubric in which two verdicts differ most."""
+    """The part of the rubric in which two verdicts differ most; nothing where they differ in none."""
     if bool(one.fault) != bool(other.fault):
         return "no answer"
+    if one.parts == other.parts:
+        return ""
     return max(WEIGHTS, key=lambda part: WEIGHTS[part] * abs(one.parts[part] - other.parts[part]))
 
 

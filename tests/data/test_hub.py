@@ -354,6 +354,7 @@ def test_a_program_that_reads_a_few_rows_ends_well(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-800:]

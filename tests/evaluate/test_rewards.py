@@ -90,6 +90,14 @@ def test_the_flaw_is_the_part_that_weighs_most():
     assert pairs.accuracy_by_flaw() == {"correct": (1.0, 2), "kind": (1.0, 1), "no answer": (1.0, 3)}
 
 
+def test_answers_that_differ_in_no_part_have_no_flaw():
+    verdicts = (verdict(), verdict(), verdict(kind=0.0))
+    pairs = score_pairs(
+        [comparison((0, 1, 2), tuple(v.score for v in verdicts), verdicts)], [[3.0, 2.0, 1.0]]
+    )
+    assert pairs.flaws == ("", "kind", "kind")
+
+
 def test_odds_drawn_from_the_model_are_calibrated():
     """Preferences drawn with probability sigmoid(margin): in each group what is expected is what happens."""
     random = np.random.default_rng(0)
