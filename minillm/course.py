@@ -254,7 +254,7 @@ class Course:
                 if self.progress:
                     told = f"{name}: fetched from {self.published.place.address} ({size_told(found.bytes)})"
                     print(f"{told}; MINILLM_FETCH=none trains it", file=sys.stderr)
-        remove_leftovers(folder)
+            remove_leftovers(folder)  # while nobody else writes there
         return Artifact(folder)
 
     @staticmethod

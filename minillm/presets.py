@@ -69,7 +69,6 @@ class Preset:
         check_name("name", self.name)
         checks.seed("seed", self.seed)
         checks.whole_number("test_tasks", self.test_tasks, at_least=1)
-        checks.instance("more", self.more, Mapping)
 
     @property
     def context_length(self) -> int:

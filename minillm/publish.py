@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minillm import __version__
 from minillm.artifact import SUMMARY, Artifact
-from minillm.course import Course
+from minillm.course import Course, default_root
 from minillm.files import discard, read_json, sha256_bytes, write_atomic
 from minillm.manifest import (
     MANIFEST,
@@ -48,7 +48,10 @@ def publish(course: Course, folder: str | Path, stages: Sequence[str] | None = N
     missing = [name for name in names if not course.is_trained(find_stage(name).name)]
     if missing or not names:
         what = f"{', '.join(missing)}: not trained" if missing else "no stage is trained"
-        raise ValueError(f"{what} with preset {preset} in {course.root}; run: minillm run --preset {preset}")
+        out = "" if course.root == default_root() else f' --out "{course.root}"'
+        raise ValueError(
+            f"{what} with preset {preset} in {course.root}; run: minillm run --preset {preset}{out}"
+        )
     made_with = {"minillm": __version__, "torch": version("torch")}
     manifest = Manifest(preset, made_with, tuple(_written(course, name, folder) for name in names))
     content = json.dumps(manifest.as_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -90,7 +90,7 @@ def print_samples(artifact: Artifact, corpus: Corpus, seed: int = 0, n: int = 3,
     for beginning in _beginnings(corpus, n):
         session.reset()
         continuation = printable("".join(session.write(beginning, n_tokens)))
-        console.print("", Text.assemble((beginning, "bold"), continuation), sep="\n")
+        console.print("", Text.assemble((printable(beginning), "bold"), continuation), sep="\n")
 
 
 def _beginnings(corpus: Corpus, n: int) -> list[str]:
@@ -169,10 +169,11 @@ def _world_loss(artifact: Artifact) -> float:
 
 
 def win_entries(entries: list[dict[str, Any]], reports: list[Report]) -> list[dict[str, Any]]:
-    """Every model against the first, and those after the assistant against it too, as `--json` gives it."""
+    """Every model against the first, and those after the assistant, where it is not the first, against it too."""
     stages, assistant = [entry["stage"] for entry in entries], assistant_stage()
     wins = [win_entry(entries[i], reports[i], entries[0], reports[0]) for i in range(1, len(entries))]
-    tuned = stages.index(assistant) if assistant in stages[1:] else len(stages)
+    again = assistant in stages and stages[0] != assistant
+    tuned = stages.index(assistant) if again else len(stages)
     later = range(tuned + 1, len(entries))
     return wins + [win_entry(entries[i], reports[i], entries[tuned], reports[tuned]) for i in later]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,13 @@ ASCII_LOCALE = (
     "ascii_locale",
     "a Python before 3.13 does not start where the encoding is ASCII and the folder of an editable install is not",
 )
+
+with suppress(ImportError):  # who tries a GPU with the tests of `gpu` need not have it
+    from hypothesis import settings
+
+    # The same examples in every run, and no time limit on an example: on a busy machine any of them may take long.
+    settings.register_profile("course", deadline=None, derandomize=True)
+    settings.load_profile("course")
 
 if sys.platform == "darwin":  # the name of a Mac need not lead to an address
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0")
@@ -139,10 +146,17 @@ def torchrun(start: Callable[..., Program]) -> Callable[..., None]:
     """Run a Python file in so many processes that know of each other, as torchrun would start them."""
 
     def run(n: int, file: Path, *arguments: object) -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(n)}
+        from torch.distributed import TCPStore
+
+        # It is kept here, as torchrun keeps it: a port that is only looked for may be another program's when the first
+        # process takes it.
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        group = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(store.port),
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "WORLD_SIZE": str(n),
+        }
         programs = [start(file, *arguments, **group, RANK=str(i), LOCAL_RANK=str(i)) for i in range(n)]
         for program in programs:
             assert program.wait(300) == 0, program.err[-4000:]

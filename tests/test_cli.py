@@ -601,6 +601,7 @@ def test_eval_prints_a_table(tuned):
     result = minillm("eval", "sft", "sft", "--out", tuned, "-n", 1)
     for word in ("held-out tasks", "village", "all, sampled", "judge's mean gold score", "wins 50.0%"):
         assert word in result.out, result.out
+    assert result.out.count("sft against sft") == 1, result.out
 
 
 def test_eval_shows_beside_each_other_what_policies_gain_and_lose(tuned):

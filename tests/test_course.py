@@ -355,13 +355,13 @@ def test_auto_chooses_by_hardware(monkeypatch):
 def test_a_base_model_of_the_world_is_probed(runtime, tmp_path, monkeypatch):
     seen = []
 
-    def probe(model, tokenizer, train_documents):
-        seen.append((model.n_parameters, tokenizer.vocab_size, train_documents))
+    def probe(model, tokenizer, train_documents, seed):
+        seen.append((model.n_parameters, tokenizer.vocab_size, train_documents, seed))
         return {"copied_elements": 0.5}
 
     monkeypatch.setattr("minillm.recipes.base.evaluate_base", probe)
-    corpus = {"n_documents": 30, "n_validation": 5}
+    corpus = {"n_documents": 30, "n_validation": 5, "seed": 9}
     course = Course("smoke", tmp_path, runtime=runtime, progress=False, corpus=corpus, base=TINY)
     figures = course.stage("base").figures
     assert figures["copied_elements"] == 0.5 and "entropy_floor" in figures
-    assert seen == [(figures["parameters"], 300, 30)]
+    assert seen == [(figures["parameters"], 300, 30, 9)]

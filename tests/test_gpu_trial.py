@@ -68,8 +68,10 @@ def parts(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(parts, tmp_path):
+def run(parts, tmp_path, monkeypatch):
     """Runs parts of those names; returns their records, as they stand in the file."""
+    # A part's own clock begins when Python has started, which on a busy machine may take longer than the usual 3 s.
+    monkeypatch.setattr(runner, "_GRACE", 30.0)
 
     def call(*names: str, seconds: float = 60.0) -> dict:
         out, chosen = tmp_path / "out.json", parts(*names)
@@ -125,7 +127,7 @@ def test_a_part_stops_itself_when_its_time_is_over(run):
     slow = run("slow", seconds=4.0)["slow"]
     assert (slow["status"], slow["reason"]) == ("cut", "its 4 s were over")
     assert slow["figures"] == {"half": 0.5}
-    assert slow["seconds"] < 20  # of 60, on however busy a machine
+    assert slow["seconds"] < 34  # of 60, on however busy a machine
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="asks Linux what runs")
@@ -133,7 +135,7 @@ def test_a_part_that_hangs_is_killed_with_all_that_it_started(run):
     hanging = run("hanging", seconds=3.0)["hanging"]
     assert (hanging["status"], hanging["reason"]) == ("failed", "killed at its limit of 3 s")
     assert any("in run" in line for line in hanging["output"])  # where it hung
-    assert hanging["seconds"] < 20
+    assert hanging["seconds"] < 34
     assert _ends(hanging["figures"]["child"])
 
 

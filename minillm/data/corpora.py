@@ -25,7 +25,7 @@ from minillm.data.naming import key_names
 from minillm.data.places import is_folder, is_there, named_files
 from minillm.data.readers import SUFFIXES, Reading, suffix_of
 from minillm.data.source import Split
-from minillm.data.world import TRAIN_SEED, VALIDATION_SEED, Document, World
+from minillm.data.world import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Document, World
 from minillm.files import sha256_bytes
 from minillm.text.chunks import check_text
 from minillm.text.tokenizer import Tokenizer
@@ -47,15 +47,16 @@ class WorldCorpus(Corpus):
 
     n_documents: int = 50_000  # training documents drawn
     n_validation: int = 1_000  # validation documents
-    seed: int = TRAIN_SEED  # of the training documents; validation has its own
+    seed: int = TRAIN_SEED  # of the training documents; validation and test have their own
     introduce_every: int = 0  # training documents between two introductions; 0: none
 
     def __post_init__(self) -> None:
         _check_counts(self)
         checks.seed("seed", self.seed)
         checks.whole_number("introduce_every", self.introduce_every, at_least=0)
-        if self.seed == VALIDATION_SEED:
-            raise ValueError(f"seed={self.seed} is the seed of the validation documents; choose another one")
+        if self.seed in (VALIDATION_SEED, TEST_SEED):
+            kind = "validation" if self.seed == VALIDATION_SEED else "test"
+            raise ValueError(f"seed={self.seed} is the seed of the {kind} documents; choose another one")
 
     @property
     def name(self) -> str:

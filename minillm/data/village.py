@@ -22,12 +22,9 @@ __all__ = [
     "PLACES",
     "SEASONS",
     "THINGS",
-    "VILLAGE",
     "Animal",
     "Person",
 ]
-
-VILLAGE = "Pennywell"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -105,7 +106,7 @@ def read_warc(path: Path) -> Iterator[Response]:
                         headers.get_header("WARC-Target-URI") or "",
                         page,
                     )
-        except (errors.ArchiveLoadFailed, EOFError, OSError) as error:
+        except (errors.ArchiveLoadFailed, EOFError, OSError, zlib.error) as error:
             reason = " ".join(str(error).split())[:100]
             raise ValueError(
                 f"{path} is damaged or not a WARC file ({reason}); fetch it again, or name it otherwise"

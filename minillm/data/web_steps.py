@@ -99,7 +99,7 @@ def document_steps() -> dict[str, list[Any]]:
     filters, words = _datatrove("pipeline.filters"), word_splitter()
     addresses = filters.URLFilter(extra_domains=BAD_HOSTS, banned_words=BAD_WORDS, use_integrated_lists=False)
     addresses.tldextractor = _tld_extract()
-    extractor = _datatrove("pipeline.extractors").Trafilatura(deduplicate=False, timeout=20)
+    extractor = _datatrove("pipeline.extractors").Trafilatura(deduplicate=False, timeout=120)
     return {
         "URL list": [addresses],
         "extraction": [extractor],
@@ -123,7 +123,8 @@ def clean_web(warc: Path, folder: Path, questions: Sequence[Question]) -> None:
         folder: an empty folder.
         questions: of the test that must not be in the text.
     Raises:
-        ValueError: a package is missing.
+        ValueError: `datatrove` or `warcio` is missing.
+        ImportError: a package that one of the engine's steps needs is; the engine names it.
     """
     writer = _datatrove("pipeline.writers").JsonlWriter
     steps: list[Any] = [read_pages(warc)]

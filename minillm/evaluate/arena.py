@@ -114,7 +114,8 @@ def arena_ratings(
         group: (prompts,), numbers that say which prompts hang together as well; None: none do.
 
     Raises:
-        ValueError: votes of another shape than names and prompts, fewer than two prompts, or see `bradley_terry`.
+        ValueError: votes of another shape than names and prompts, fewer than two prompts or groups of them, or see
+            `bradley_terry`.
 
     Reference: Huber 1967; White 1982 ("sandwich"). Chiang and others 2024, section 4, use the same for Chatbot Arena.
     """
@@ -131,6 +132,11 @@ def arena_ratings(
     if clustered:
         pulls = torch.stack([_slopes(one, theta)[0] for one in votes])
         if group is not None:
+            if len(group) != len(votes) or len(set(group)) < 2:
+                raise ValueError(
+                    f"{len(group)} prompts in {len(set(group))} groups; give each of the {len(votes)} prompts one, and "
+                    "two groups or more"
+                )
             pulls = torch.stack([pulls[torch.tensor(group) == g].sum(0) for g in sorted(set(group))])
         inverse = inverse @ (pulls.T @ pulls) @ inverse * len(pulls) / (len(pulls) - 1)
     scale = ELO_POINTS / math.log(10)

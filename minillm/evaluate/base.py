@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minillm.data.knowledge import fixed_questions
-from minillm.data.world import TEST_SEED, Document, World
+from minillm.data.world import TEST_SEED, TRAIN_SEED, Document, World
 from minillm.model.gpt import GPT
 from minillm.model.sampling import generate
 from minillm.text.tokenizer import Tokenizer
@@ -143,14 +143,16 @@ def _share_right(model: GPT, tokenizer: Tokenizer, prompts: Sequence[str], answe
     return sum(g.partition("\n")[0] == a for g, a in zip(given, answers, strict=True)) / len(answers)
 
 
-def evaluate_base(model: GPT, tokenizer: Tokenizer, train_documents: int) -> dict[str, float]:
-    """The figures of a base model trained on documents 0 ... `train_documents` - 1 of the world.
+def evaluate_base(
+    model: GPT, tokenizer: Tokenizer, train_documents: int, seed: int = TRAIN_SEED
+) -> dict[str, float]:
+    """The figures of a base model trained on documents 0 ... `train_documents` - 1 of a stream of the world.
 
     Returns:
         shares from 0 to 1: promised elements copied and stories that kept all promises (greedy and sampled), reading
         comprehension, knowledge of the village and of the wide world; those that have room in the model's context.
     """
-    seen = {document.promises for document in World().documents(train_documents) if document.promises}
+    seen = {document.promises for document in World().documents(train_documents, seed) if document.promises}
     figures: dict[str, float] = {}
     with suppress(_NoRoomError):
         greedy = copying(model, tokenizer, seen=seen)

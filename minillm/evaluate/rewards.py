@@ -142,7 +142,10 @@ def _flaw(one: Verdict, other: Verdict) -> str:
 
 
 def reward_figures(comparisons: Sequence[Comparison], scores: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """The key figures of a reward model on comparisons that it was not trained on, as JSON values."""
+    """The key figures of a reward model on comparisons that it was not trained on, as JSON values.
+
+    Those that compare it with the judge are left out where the judge's scores are unknown, or the same for all pairs.
+    """
     pairs = score_pairs(comparisons, scores)
     figures: dict[str, Any] = {
         "held_out_comparisons": len(comparisons),
@@ -150,7 +153,7 @@ def reward_figures(comparisons: Sequence[Comparison], scores: Sequence[Sequence[
         "pair_accuracy_noisy": pairs.accuracy_noisy,
         "mean_margin": float(pairs.margins.mean()),
     }
-    if not len(pairs.gold_margins):
+    if not pairs.has_order.any():
         return figures
     flat = [score for row in scores for score in row]
     gold = [score for comparison in comparisons for score in comparison.gold]

@@ -68,7 +68,7 @@ def fit_scaling_law(
 
     Raises:
         ValueError: lists of different lengths, fewer than six runs, a number that is not above 0, a single size or a
-            single amount of text, or losses that do not fall with size and text.
+            single amount of text, losses that do not fall with size and text, or a floor above them.
 
     Reference: Hoffmann et al. 2022, section 3.3; Besiroglu et al. 2024, "Chinchilla Scaling: A Replication Attempt".
 
@@ -142,6 +142,10 @@ def _fit(runs: Tensor, floor: float | None) -> ScalingLaw:
         ratio **= 2 / (_FINER - 1)
         grid = _around(best[1].size_exponent, best[1].text_exponent, ratio, _FINER)
         best = min(best, _of_floors(runs, grid, floor), key=lambda found: found[0])
+    if not math.isfinite(best[0]):
+        raise ValueError(
+            "no law with A and B above 0 fits these runs; give a floor below all losses, or look at the runs"
+        )
     return best[1]
 
 
@@ -158,7 +162,10 @@ def _of_floors(runs: Tensor, exponents: Tensor, floor: float | None) -> tuple[fl
 
 
 def _best(runs: Tensor, exponents: Tensor, floor: float | None) -> tuple[float, ScalingLaw]:
-    """The mean squared error of the best law with one of these (pairs, 2) exponents, and the law."""
+    """The mean squared error of the best law with one of these (pairs, 2) exponents, and the law.
+
+    The error is infinite where no law with positive factors has one of them.
+    """
     size, text, loss = runs.T
     # Each power is taken of the share in the geometric mean, so that all columns are near 1.
     means = [float(column.log().mean().exp()) for column in (size, text)]

@@ -101,8 +101,7 @@ def _picture(axes: Axes, alt: str) -> str:
     if not alt:
         raise ValueError("a plot has no alt; say in words what it shows: alt='...'")
     content = io.BytesIO()
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = axes.figure.canvas.figure  # `get_figure(root=True)` came with matplotlib 3.10
     figure.savefig(content, format="png", metadata={"Software": None})
     plt.close(figure)
     source = base64.b64encode(content.getvalue()).decode("ascii")

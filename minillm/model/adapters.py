@@ -111,12 +111,14 @@ def load_adapter(model: Model, directory: str | Path, adapter: str = DEFAULT_ADA
     except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is missing, damaged or not a safetensors file; restore it") from error
     state = {name.removeprefix(_PREFIX): matrix for name, matrix in tensors.items()}
-    active = active_adapter(model)
+    active, learned = active_adapter(model), [weight.requires_grad for weight in model.parameters()]
     apply_lora(model, config, adapter)
     try:
         load_lora_state_dict(model, state, adapter)
     except ValueError as error:
         set_adapter(delete_adapter(model, adapter), active)
+        for weight, learns in zip(model.parameters(), learned, strict=True):
+            weight.requires_grad_(learns)
         raise ValueError(f"{path}: {error}") from None
     return model
 

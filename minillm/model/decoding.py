@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minillm.model.blocks import Block, apply_rotary, attend, compute_dtype, unit_rms
+from minillm.model.blocks import Block, RMSNorm, apply_rotary, attend, compute_dtype, unit_rms
 from minillm.model.cache import KVCache
 from minillm.model.decoder import Decoder
 from minillm.model.gpt import GPT
@@ -52,6 +52,10 @@ def _joinable(model: GPT) -> bool:
             return False
     for block in model.model.blocks:
         for module in (*block.self_attn.children(), *block.mlp.children()):
+            if isinstance(module, RMSNorm):
+                continue
+            if type(module) not in (nn.Linear, LoRALinear) or module.bias is not None:
+                return False  # another layer in the place of ours: only it knows what it computes
             if isinstance(module, LoRALinear):
                 drops = any(config.dropout for config in module.configs.values())
                 if drops and module.training:

@@ -135,10 +135,10 @@ def stream(
 ) -> Iterator[int]:
     """Continue one prompt, handing out each token as soon as it is drawn; arguments and ends as in :func:`generate`."""
     rows = _checked_prompts(model, [prompt])
-    room = [min(max_new_tokens, model.config.context_length + 1 - len(rows[0]))]
-    stop_ids = _stop_ids(stop)
     _check_sampling(temperature, top_k, top_p)  # here, or wrong values would be found at the first token only
     _check_length(max_new_tokens)
+    room = [min(max_new_tokens, model.config.context_length + 1 - len(rows[0]))]
+    stop_ids = _stop_ids(stop)
     steps = _steps(model, rows, room, stop_ids, temperature, top_k, top_p, _Draws(generator))
     return (token for step in steps for _, token in step)
 

@@ -24,7 +24,7 @@ def test(job: Job[PretrainConfig], trained: Trained) -> Figures:
     figures = validation_figures(model, tokenizer, job.corpus)
     worlds = _worlds(job.corpus)
     if worlds:
-        figures |= evaluate_base(model, tokenizer, worlds[0].n_documents)
+        figures |= evaluate_base(model, tokenizer, worlds[0].n_documents, worlds[0].seed)
         tasks = task_figures(model, tokenizer, job.test_tasks)
         figures |= {name: tasks[name] for name in ("task_accuracy",) if name in tasks}
     return figures

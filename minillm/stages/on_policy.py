@@ -375,8 +375,10 @@ class OnPolicyRun(Generic[Config, Asked, Told]):
 
     def _diverged(self) -> TrainingDivergedError:
         self.log.flush()
+        saved = [] if self.checkpoints is None else self.checkpoints.steps()
+        kept = f"the checkpoint of iteration {saved[-1]} is kept" if saved else "nothing was saved yet"
         return TrainingDivergedError(
-            f"the loss or its gradient is not finite in iteration {self.iteration + 1}; the last checkpoint is kept; "
+            f"the loss or its gradient is not finite in iteration {self.iteration + 1}; {kept}; "
             "try lower learning rates or a smaller max_grad_norm"
         )
 

@@ -12,7 +12,7 @@ from minillm.data.conversations import prompts_of
 from minillm.model.gpt import GPT
 from minillm.model.heads import RewardModel, ScalarModel
 from minillm.stages import on_policy, policy_losses
-from minillm.stages.on_policy import ROLLOUTS_FILE, OnPolicyRun
+from minillm.stages.on_policy import OnPolicyRun
 from minillm.stages.policy_losses import gae, kl_penalty, policy_loss, token_rewards, value_loss
 from minillm.stages.ppo_config import PPOConfig
 from minillm.stages.rollouts import Rollouts, action_log_probs, action_values, answer_scores, by_pieces
@@ -20,7 +20,7 @@ from minillm.text.chat import Message
 from minillm.text.tokenizer import Tokenizer
 from minillm.train.options import RunOptions
 
-__all__ = ["ROLLOUTS_FILE", "Experience", "PPORun", "token_rewards"]
+__all__ = ["Experience", "PPORun", "token_rewards"]
 
 _ADAPTIVE_GAIN, _ADAPTIVE_CLIP = 0.1, 0.2  # of the adaptive coefficient, Ziegler et al. 2019, section 2.2
 

@@ -143,7 +143,7 @@ def count_chunks(
 
 
 def text_batches(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
-    """Group texts until a group has `characters`; a longer text is a group of its own."""
+    """Group texts; the text that brings a group to `characters`, however long, is its last one."""
     batch: list[str] = []
     size = 0
     for text in texts:

@@ -86,8 +86,10 @@ def _try(loss: Loss, update: TrainStep, piece: Any) -> None:
     """Run forward and backward once and leave no trace: not in the gradients, not in the random numbers."""
     cuda = [update.runtime.device] if update.runtime.device.type == "cuda" else []
     update.model.train()
-    with torch.random.fork_rng(devices=cuda):
-        with update.runtime.autocast():
-            nats, _ = loss(update.model, piece)
-        nats.backward()  # type: ignore[no-untyped-call]
-    update.model.zero_grad(set_to_none=True)
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            with update.runtime.autocast():
+                nats, _ = loss(update.model, piece)
+            nats.backward()  # type: ignore[no-untyped-call]
+    finally:  # a backward pass that fails half way has left some
+        update.model.zero_grad(set_to_none=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from minillm.files import discard
 from minillm.keys import deciding
+from minillm.model.lora import merged_state_dict
 from minillm.model.snapshots import delete_snapshots, write_snapshot
 from minillm.train.checkpoint import (
     Checkpoints,
@@ -186,7 +187,7 @@ class TrainingRun:
     def snapshot_if_due(self) -> None:
         """Keep the weights of a step that is to be kept; called before a checkpoint is made, so that none is missed."""
         if self.folder is not None and self.step in self.config.snapshot_steps:
-            write_snapshot(self.folder, self.step, self.model.state_dict())
+            write_snapshot(self.folder, self.step, merged_state_dict(self.model))
 
     def _tensors(self) -> dict[str, Tensor]:
         """Every tensor that decides how the run goes on."""

@@ -455,9 +455,9 @@ def test_more_kindness_is_never_better_than_one_kind_ending():
 
 
 def test_ten_thousand_words_are_judged_at_once():
-    begin = time.perf_counter()
+    begin = time.process_time()
     judge(CAPITAL, ADVERSARIES["10,000 different words"][0] + ". The end." * 1000)
-    assert time.perf_counter() - begin < 5.0
+    assert time.process_time() - begin < 5.0
 
 
 @settings(max_examples=150, deadline=None)

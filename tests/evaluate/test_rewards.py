@@ -119,3 +119,9 @@ def test_wrong_scores_are_refused():
 def test_without_a_judge_only_the_annotator_counts():
     figures = reward_figures([Comparison(PROMPT, ("a", "b"), (1, 0))], [[0.0, 1.0]])
     assert figures["pair_accuracy_noisy"] == 1.0 and "pair_accuracy_gold" not in figures
+
+
+def test_without_an_order_of_the_judge_there_is_no_share_of_it():
+    """A share of no pairs was NaN, which no file of figures can hold."""
+    figures = reward_figures([comparison((0, 1), (0.7, 0.7))], [[1.0, 0.0]])
+    assert figures["pair_accuracy_noisy"] == 1.0 and "pair_accuracy_gold" not in figures

@@ -121,3 +121,9 @@ def test_published_figures_of_chinchilla():
 def test_runs_without_a_law_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         fit_scaling_law(*change(*series()))
+
+
+def test_a_floor_above_the_losses_is_refused():
+    sizes, tokens, losses = series()
+    with pytest.raises(ValueError, match="give a floor below all losses"):
+        fit_scaling_law(sizes, tokens, losses, floor=2 * max(losses))

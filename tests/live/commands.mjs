@@ -10,7 +10,7 @@ const module = (name) => import(pathToFileURL(join(LIVE, `${name}.js`)));
 const { loadModel } = await module("engine");
 const { readTensors } = await module("safetensors");
 const { draw, logProbs, samplingProbs, seededRandom, stream } = await module("sampling");
-const { attentionWeights, hiddenStates, withoutHeads } = await module("inspect");
+const { attentionWeights, withoutHeads } = await module("inspect");
 const { lookBack } = await module("attention");
 const { read } = await module("next");
 const { nearest } = await module("nearest");
@@ -47,6 +47,13 @@ function adapterOf(folder, assistant) {
 function inPieces(pieces, look) {
   const cache = model.newCache();
   return pieces.map((ids) => Array.from(model.forward(ids, cache, look)));
+}
+
+/** The residual stream: [0: embedding, 1: after the first block, ...][position] -> vector. */
+function hiddenStates(ids) {
+  const found = Array.from({ length: model.shape.nLayer + 1 }, () => []);
+  model.decoder.read(ids, model.newCache(), { hidden: (layer, vector) => found[layer].push([...vector]) });
+  return found;
 }
 
 /** The code points of a kind, as [first, last] ranges. */
@@ -92,7 +99,7 @@ const commands = {
   },
   logProbs: (ids) => logProbs(model, ids),
   attentionWeights: (ids) => attentionWeights(model, ids).map((heads) => heads.map((rows) => rows.map((row) => [...row]))),
-  hiddenStates: (ids) => hiddenStates(model, ids).map((layer) => layer.map((vector) => [...vector])),
+  hiddenStates,
   withoutHeads: (ids, heads) => Array.from(model.forward(ids, model.newCache(), withoutHeads(heads))),
   lookBack: (text, off) => {
     const { weights, ...found } = lookBack({ model, tokenizer }, { text, off });

@@ -10,13 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from live_modules import LIVE
 
 from minillm import GPT, Tokenizer
-
-settings.register_profile("course", deadline=None, derandomize=True)
-settings.load_profile("course")
 
 HERE = Path(__file__).resolve().parent
 

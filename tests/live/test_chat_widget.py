@@ -147,6 +147,55 @@ def test_a_message_that_is_too_long_stays_with_its_writer(visitor: Talker) -> No
     assert visitor.js("document.querySelector('textarea').value") == long
 
 
+def test_a_key_that_completes_a_word_does_not_send(visitor: Talker) -> None:
+    """Safari ends the composition before it tells of the key, and so says only its code."""
+    visitor.open("sft.html")
+    visitor.type("猫")
+    for told, sends in (("isComposing: true", False), ("keyCode: 229", False), ("keyCode: 13", True)):
+        visitor.js(f"""document.querySelector('textarea').dispatchEvent(
+            new KeyboardEvent('keydown', {{ key: 'Enter', bubbles: true, {told} }}))""")
+        assert visitor.js("document.querySelector('[type=submit]').disabled") == sends, told
+
+
+def test_the_focus_goes_with_the_button_that_can_be_pressed(visitor: Talker) -> None:
+    """A disabled button loses it, and then Escape stopped nothing."""
+    visitor.open("sft.html")
+    visitor.temperature(0)
+    visitor.type("Hi")
+    visitor.focus("[type=submit]")
+    visitor.key("Enter")
+    assert visitor.texts(":focus") == ["Stop"]
+    visitor.key("Escape")
+    visitor.wait(lambda: "Stopped." in visitor.status())
+    visitor.wait(lambda: visitor.texts(":focus") == ["Send"])
+
+
+def test_a_worker_that_did_not_start_is_told_and_another_one_started(visitor: Talker) -> None:
+    visitor.open("sft.html")
+    visitor.js("""Worker = class extends Worker {
+        constructor(_, options) { super("absent.js", options); Worker = Object.getPrototypeOf(Worker); }}; 0""")
+    visitor.say("Hi")
+    visitor.wait(lambda: "cannot start the thread" in visitor.status())
+    visitor.say("Hi")
+    visitor.wait(lambda: visitor.said("assistant") not in ([], [""]))
+
+
+def test_a_signal_stops_whenever_it_was_aborted(visitor: Talker) -> None:
+    """Before the job was sent, too: the event of the signal does not come again."""
+    visitor.open("sft.html")
+    sent = visitor.js("""(async () => {
+        const { ask } = await import("./_static/live/client.js");
+        const sent = [];
+        Worker.prototype.postMessage = (message) => sent.push([message.job, message.do]);
+        const later = new AbortController();
+        ask({ do: "chat" }, {}, AbortSignal.abort());
+        ask({ do: "chat" }, {}, later.signal);
+        later.abort();
+        return sent;
+    })()""")
+    assert sent == [[1, "chat"], [1, "stop"], [2, "chat"], [2, "stop"]]
+
+
 def test_what_is_missing_or_spoiled_is_said(visitor: Talker) -> None:
     for name, told in (
         ("missing.html", "minillm publish"),

@@ -132,6 +132,8 @@ def test_answers_a_vote_and_then_the_rewards(
     assert [("cut off" in text) for text in visitor.texts(".answer .who")] == [
         wanted[stage]["cut"] for stage in THERE
     ]
+    # While the reward model is still loading, the line tells how far it is.
+    visitor.wait(lambda: visitor.js("document.querySelector('progress').hidden"))
     told = visitor.status()
     assert "left out: grpo" in told and all(f"{name} 0." in told for name in (*THERE, "reward"))
 
@@ -218,6 +220,29 @@ def test_answers_do_not_wait_for_the_reward_model(visitor: Visitor) -> None:
     visitor.key("Enter")
     visitor.wait(lambda: "is not what the manifest describes" in verdict(visitor))
     assert visitor.problems() == set()
+
+
+def test_a_late_verdict_leaves_the_next_question_alone(visitor: Visitor) -> None:
+    """The reward model is held back until the next question has been asked; the vote counts all the same."""
+    visitor.open("all.html")
+    visitor.js("""(() => {
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message) {
+            if (message.do === "load" && message.stage === "reward") window.release = () => post.call(this, message);
+            else post.call(this, message);
+        };
+    })()""")
+    ask(visitor, QUESTION)
+    visitor.focus(".answer button")
+    visitor.key("Enter")
+    visitor.js("window.voted = [...document.querySelectorAll('.answer')]; 0")
+    ask(visitor, QUESTION)
+    visitor.wait(lambda: visitor.js("'release' in window"))
+    visitor.js("release()")
+    visitor.wait(lambda: visitor.js("voted.every((card) => card.textContent.includes('Reward: '))"))
+    assert verdict(visitor).startswith("Which answer is the best?")
+    assert visitor.js("document.querySelector('.answers ~ .note').hidden")
+    assert re.search(SUMMARY, vote(visitor, "ppo"))[2] == "2"  # type: ignore[index]
 
 
 def test_escape_stops(visitor: Visitor) -> None:

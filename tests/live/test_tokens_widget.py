@@ -15,6 +15,8 @@ from minillm.figures import token_boxes
 from minillm.figures.text import visible
 
 TEXT = "The baker's hat,  12 hats.\nШляпа. 狗追猫 👩‍👩‍👧 <b>&amp;<|end|>"
+NO_ANSWER = "Promise.reject(new TypeError('Failed to fetch'))"
+NO_END = "new Response(new ReadableStream({ pull: (body) => body.error(new TypeError('network error')) }))"
 EXAMPLES = [["狗追猫", "GPT-4 makes 6 tokens of it."], ["<b>", ""]]
 
 
@@ -128,6 +130,30 @@ def test_the_button_begins_and_what_is_missing_is_said(visitor: Visitor, tokeniz
     visitor.key("Enter")
     visitor.wait(lambda: "minillm publish" in visitor.status())
     assert "The·baker" in "".join(visitor.texts(".minillm-live"))
+
+
+@pytest.mark.parametrize(
+    ("file", "answer", "what"),
+    [
+        ("manifest.json", NO_ANSWER, "The list of the models"),
+        ("tokenizer.json", NO_ANSWER, "tokenizer/tokenizer.json"),
+        ("tokenizer.json", NO_END, "tokenizer/tokenizer.json"),
+    ],
+    ids=["list", "file", "half a file"],
+)
+def test_a_lost_connection_is_told_and_can_be_tried_again(
+    visitor: Visitor, tokenizer: Tokenizer, file: str, answer: str, what: str
+) -> None:
+    """In words of the page: each browser has its own. It is lost before the answer, or while a file comes."""
+    visitor.open("tokens.html")
+    visitor.js(f"""window.whole = fetch;
+        fetch = async (url) => String(url).endsWith("/{file}") ? {answer} : whole(url); 0""")
+    visitor.focus("form button")
+    visitor.key("Enter")
+    visitor.wait(lambda: visitor.status() == f"{what} cannot be loaded: there is no connection. Try again.")
+    visitor.js("fetch = whole; 0")
+    visitor.key("Enter")
+    visitor.wait(lambda: shown(visitor) == expected(tokenizer, "The baker."))
 
 
 @pytest.mark.parametrize("look", browser.VIEWS)

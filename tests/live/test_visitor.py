@@ -46,6 +46,7 @@ def test_a_worker_is_watched(visitor: Visitor) -> None:
         visitor.type("Hello")
         visitor.key("Enter")
         visitor.wait(lambda: "a second" in visitor.status())
+        visitor.wait(lambda found=found: found <= visitor.problems())  # the worker may answer before it tells
         assert {problem for problem in visitor.problems() if "another host" in problem} == found
         assert sorted(visitor.loaded()) == [
             "config.json",

@@ -77,6 +77,15 @@ def test_a_model_with_hooks_runs_its_own_modules(make_model) -> None:
     assert not torch.allclose(found, whole, atol=1e-3)
 
 
+def test_a_model_with_other_layers_runs_its_own_modules(make_model) -> None:
+    model = make_model()
+    attention = model.model.layers[0].self_attn
+    attention.q_proj = torch.nn.Linear(attention.q_proj.in_features, attention.q_proj.out_features)  # a bias
+    assert not isinstance(decoding_step(model), _JoinedDecoder)
+    found, expected = both(model)
+    assert torch.equal(found, expected)
+
+
 def test_an_adapter_that_drops_inputs_runs_its_own_modules_in_training(make_model) -> None:
     model = apply_lora(make_model(), LoRAConfig(rank=2, alpha=4, dropout=0.5))
     assert not isinstance(decoding_step(model.train()), _JoinedDecoder)

@@ -249,6 +249,7 @@ def test_an_adapter_that_does_not_fit_leaves_the_model_as_it_was(tmp_path):
     ):
         load_adapter(other, tmp_path)
     assert adapter_names(other) == [] and torch.equal(other(IDS), before)
+    assert all(weight.requires_grad for weight in other.parameters())
     (tmp_path / "adapter_model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="missing, damaged or not a safetensors file"):
         load_adapter(make_model(), tmp_path)

@@ -136,7 +136,7 @@ def others(path: str, value: Any) -> Iterator[Any]:
     elif isinstance(value, bool):
         yield not value
     elif isinstance(value, int):
-        yield value + 2  # 1 more than the world's seed is that of its validation
+        yield value + 3  # 1 or 2 more than the world's seed is that of its validation or of its tests
     elif isinstance(value, float):
         yield value / 2 if value else 0.25
     else:

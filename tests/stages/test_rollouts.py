@@ -128,9 +128,9 @@ def test_log_probabilities_are_those_of_the_distribution_that_was_sampled(policy
             logits = policy(torch.tensor([feed]), cache=cache)[0, -1]
             probs = sampling_probs(logits, temperature)
             # Float32 log-probabilities of a few nats, by two ways of computing attention.
-            assert log_probs[row, place - 1].item() == pytest.approx(math.log(probs[ids[place]]), abs=2e-6)
+            assert log_probs[row, place - 1].item() == pytest.approx(math.log(probs[ids[place]]), abs=5e-6)
             spread = -(probs * probs.log()).sum().item()
-            assert entropies[row, place - 1].item() == pytest.approx(spread, abs=2e-6)
+            assert entropies[row, place - 1].item() == pytest.approx(spread, abs=5e-6)
             feed, compared = [ids[place]], compared + 1
     assert compared == rollouts.action_mask.sum()
     assert not log_probs[~rollouts.action_mask].any() and not entropies[~rollouts.action_mask].any()

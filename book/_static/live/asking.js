@@ -31,9 +31,10 @@ export class Asking extends Loading {
 
   /** Enter sends, Shift and Enter begin a line; a key that completes a Chinese word does neither. */
   key(event) {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    const composes = event.isComposing || event.keyCode === 229; // Safari ends the composition before it tells of the key
+    if (event.key !== "Enter" || event.shiftKey || composes) return;
     event.preventDefault();
-    this.form.requestSubmit();
+    this.ask(this.input.value.trim());
   }
 
   abort() {
@@ -49,15 +50,20 @@ export class Asking extends Loading {
   async answered(text) {
     this.running = new AbortController();
     const { signal } = this.running;
-    this.stop.disabled = false;
-    this.send.disabled = true;
+    this.offer(this.stop, this.send);
     try {
       await this.act(text, signal);
     } catch (error) {
       this.failed(error);
     }
     this.running = null;
-    this.stop.disabled = true;
-    this.send.disabled = false;
+    this.offer(this.send, this.stop);
+  }
+
+  /** Of the two buttons one can be pressed. It takes the focus from the other, which would lose it, and Escape with it. */
+  offer(one, other) {
+    one.disabled = false;
+    if (document.activeElement === other) one.focus();
+    other.disabled = true;
   }
 }

@@ -35,8 +35,10 @@ export function chat(stage, messages, sampling, onPiece, signal) {
 export function ask(request, listeners = {}, signal) {
   worker ??= startWorker();
   const job = ++count;
-  signal?.addEventListener("abort", () => worker.postMessage({ job, do: "stop" }), { once: true });
+  const stop = () => worker?.postMessage({ job, do: "stop" });
   worker.postMessage({ job, ...request });
+  if (signal?.aborted) stop(); // its event came before, and does not come again
+  signal?.addEventListener("abort", stop, { once: true });
   return new Promise((resolve, reject) => jobs.set(job, { ...listeners, resolve, reject }));
 }
 
@@ -44,6 +46,7 @@ function startWorker() {
   const started = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
   started.onmessage = ({ data }) => {
     const job = jobs.get(data.job);
+    if (!job) return; // it has failed, and others of its files are still on the line
     if ("progress" in data) return job.onProgress(...data.progress);
     if ("piece" in data) return job.onPiece(data.piece);
     jobs.delete(data.job);
@@ -51,6 +54,8 @@ function startWorker() {
     job.resolve(data.result);
   };
   started.onerror = () => {
+    started.terminate();
+    worker = undefined; // the next job tries again; this thread would never answer it
     for (const { reject } of jobs.values()) reject(new Error("This browser cannot start the thread of the model."));
     jobs.clear();
   };

@@ -12,13 +12,6 @@ export function attentionWeights(model, ids, look = {}) {
   return found;
 }
 
-/** The residual stream: [0: embedding, 1: after the first block, ...][position] -> vector. */
-export function hiddenStates(model, ids) {
-  const found = Array.from({ length: model.shape.nLayer + 1 }, () => []);
-  model.decoder.read(ids, model.newCache(), { hidden: (layer, vector) => found[layer].push(vector.slice()) });
-  return found;
-}
-
 /** A `look` for `model.forward` with some heads switched off: they add nothing. `heads` are [layer, head] pairs. */
 export function withoutHeads(heads) {
   const names = new Set(heads.map(String));

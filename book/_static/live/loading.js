@@ -30,6 +30,7 @@ export class Loading {
   async during(start) {
     this.bar.hidden = false;
     this.bar.removeAttribute("value");
+    this.status.setAttribute("aria-busy", "true"); // so that not each of a hundred numbers is read aloud
     try {
       return await start((loaded, total) => {
         Object.assign(this.bar, { max: total, value: loaded });
@@ -37,6 +38,7 @@ export class Loading {
       });
     } finally {
       this.bar.hidden = true;
+      this.status.removeAttribute("aria-busy");
     }
   }
 

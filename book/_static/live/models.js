@@ -11,11 +11,16 @@ const SNAPSHOT = /\/snapshots\/step-(\d+)\.safetensors$/; // the weights of a st
  * @param {string} [folder] address, ending with a slash
  */
 export async function readManifest(folder = MODELS) {
-  const response = await fetch(new URL("manifest.json", folder)).catch(() => null);
-  if (!response?.ok) throw Object.assign(new Error("There are no models beside this site."), { name: "NoModels" });
+  const response = await fetch(new URL("manifest.json", folder)).catch(() => lost("The list of the models"));
+  if (!response.ok) throw Object.assign(new Error("There are no models beside this site."), { name: "NoModels" });
   const manifest = await response.json();
   if (manifest.format !== 1) throw new Error(`The models are of format ${manifest.format}; this page reads format 1.`);
   return manifest;
+}
+
+/** A connection that failed, which each browser tells in words of its own. */
+function lost(what) {
+  throw new Error(`${what} cannot be loaded: there is no connection. Try again.`);
 }
 
 /** The names of a model's files, with the weights of the end of the training or of one of its steps. */
@@ -72,12 +77,12 @@ export function asJSON(bytes, name) {
 async function fetchFile({ path, bytes, sha256 }, folder, count) {
   const url = new URL(path, folder);
   if (!url.href.startsWith(folder)) throw new Error(`The manifest names ${path}, which is not in its folder.`);
-  const response = await fetch(url);
+  const response = await fetch(url).catch(() => lost(path));
   if (!response.ok) throw new Error(`${path} cannot be loaded (${response.status}).`);
   const content = new Uint8Array(bytes);
   let length = 0;
   for (const reader = response.body.getReader(); ; ) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch(() => lost(path));
     if (done) break;
     if (length + value.length > bytes) throw new Error(`${path} is longer than the manifest says.`);
     content.set(value, length);

@@ -102,7 +102,7 @@ class AttentionWidget {
   }
 
   key(event) {
-    if (!(event.key in STEPS)) return;
+    if (!(event.key in STEPS) || event.altKey || event.ctrlKey || event.metaKey) return; // Alt and an arrow: page back
     event.preventDefault();
     const last = this.result.pieces.length - 1;
     this.choose(Math.min(Math.max(this.chosen + STEPS[event.key], 0), last));
@@ -162,6 +162,7 @@ class AttentionWidget {
   /** The likeliest next tokens, also with all heads on if some are off. */
   predict() {
     const isWhole = this.off.size === 0;
+    if (isWhole && document.activeElement === this.all) this.on.focus(); // a disabled button loses it
     this.all.disabled = isWhole;
     const without = `${this.off.size} head${this.off.size > 1 ? "s" : ""} off`;
     const columns = ["token", "all heads on", ...(isWhole ? [] : [without])];

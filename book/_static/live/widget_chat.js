@@ -77,8 +77,8 @@ export class ChatWidget {
 }
 
 function summary({ tokens, seconds, leftOut, isFull }, isStopped) {
-  const speed = `${tokens} tokens, ${Math.round(tokens / seconds)} a second.`;
-  const parts = [isStopped ? "Stopped." : "", speed];
+  const speed = seconds ? `, ${Math.round(tokens / seconds)} a second` : ""; // 0 where a browser's clock is coarse
+  const parts = [isStopped ? "Stopped." : "", `${tokens} tokens${speed}.`];
   if (isFull) parts.push("The model's context is full: the answer was cut off.");
   if (leftOut) parts.push("The oldest messages no longer fit and are left out.");
   return parts.filter(Boolean).join(" ");

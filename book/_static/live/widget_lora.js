@@ -44,8 +44,8 @@ class LoraWidget {
     this.wanted = text;
     const adapted = (onProgress) => ask({ do: "adapt", stage: this.stage }, { onProgress });
     if (!this.model) this.model = await this.asking.during(adapted);
+    if (!signal.aborted && text !== this.asked) await this.ends(text, signal);
     if (signal.aborted) return this.asking.tell("Stopped.");
-    if (text !== this.asked) await this.ends(text, signal);
     this.question.textContent = text;
     this.text.textContent = "";
     const share = this.share.input.value;

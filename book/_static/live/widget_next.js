@@ -82,13 +82,13 @@ class NextWidget {
     this.stale = true;
     if (this.busy) return;
     this.busy = true;
-    try {
-      while (this.stale) {
-        this.stale = false;
+    while (this.stale) {
+      this.stale = false;
+      try {
         await this.read(this.step);
+      } catch (error) {
+        this.loading.failed(error);
       }
-    } catch (error) {
-      this.loading.failed(error);
     }
     this.busy = false;
   }
@@ -101,6 +101,7 @@ class NextWidget {
     }
     const { tokens, logits, likeliest } = await ask({ do: "read", stage: this.stage, step, text: this.input.value, taken: this.taken });
     Object.assign(this, { logits, likeliest });
+    if (!this.taken.length && document.activeElement === this.undo) this.die.focus(); // a disabled button loses it
     this.undo.disabled = !this.taken.length;
     this.showTokens(tokens);
     this.showBars();
@@ -115,6 +116,7 @@ class NextWidget {
     this.training.tell();
     this.training.label.hidden = !snapshots.length;
     this.more.hidden = false;
+    if (document.activeElement === this.ask) this.temperature.input.focus({ preventScroll: true }); // the button vanishes
     this.ask.remove();
   }
 

@@ -129,13 +129,14 @@ class StagesWidget {
     choice.note.textContent += " your choice";
     this.verdict.textContent = "Measuring.";
     this.verdict.focus(); // the button that had it is gone
+    let told;
     try {
       await this.reveal(answers);
+      told = this.judge ? this.compared(answers, choice) : "There is no reward model to compare with.";
     } catch (error) {
-      this.verdict.textContent = error.message;
-      return;
+      told = error.message;
     }
-    this.verdict.textContent = this.judge ? this.compared(answers, choice) : "There is no reward model to compare with.";
+    if (choice.root.isConnected) this.verdict.textContent = told; // otherwise the next question has been asked
   }
 
   /** Does the reward model agree? */
@@ -156,7 +157,10 @@ class StagesWidget {
 
   async reveal(answers) {
     const { reference, judge } = this;
-    for (const { root, name, stage } of answers) root.ariaLabel = name.textContent = stage;
+    for (const { root, name, stage } of answers) {
+      name.textContent = stage;
+      root.setAttribute("aria-label", stage);
+    }
     await Promise.all([reference, judge].map((name) => this.ready(name)));
     await Promise.all(answers.map(async (answer) => {
       const { stage, messages, ids } = answer;
@@ -165,7 +169,7 @@ class StagesWidget {
       if (judge) answer.numbers.append(make("div", {}, `Reward: ${signed(found.reward)}`));
       if (reference) showRatios(answer);
     }));
-    this.legend.hidden = !reference;
+    if (answers[0].root.isConnected) this.legend.hidden = !reference;
   }
 }
 

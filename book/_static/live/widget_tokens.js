@@ -61,6 +61,7 @@ class TokensWidget {
     this.merges = slider("Merges", { min: 0, max: nMerges, value: nMerges }, () => this.show(), told);
     this.settings.append(this.merges.label);
     this.settings.hidden = false;
+    if (document.activeElement === this.button) this.merges.input.focus({ preventScroll: true }); // the button vanishes
     this.button.remove();
   }
 

@@ -18,7 +18,9 @@ export function start(element) {
 class YoursWidget {
   constructor() {
     this.taking = Promise.resolve(); // one model after the other
+    this.looks = 0;
     const choose = make("input", { type: "file", multiple: true, webkitdirectory: true });
+    choose.onclick = () => (choose.value = ""); // the same folder may hold another model by now
     choose.onchange = () => this.look([...choose.files].map((file) => [file.webkitRelativePath || file.name, file]));
     this.status = make("p", { className: "status", role: "status" }, HINT);
     this.models = make("select", { onchange: () => this.take(this.models.value) });
@@ -40,13 +42,16 @@ class YoursWidget {
 
   /** Find the folders that hold a model. */
   async look(found) {
+    const look = ++this.looks;
     this.tell("Looking.");
     this.talk.replaceChildren();
     this.choice.hidden = true;
     try {
-      this.folders = modelsIn(await found);
+      const files = await found;
+      if (look !== this.looks) return; // another folder was brought meanwhile
+      this.folders = modelsIn(files);
     } catch (error) {
-      return this.tell(error.message);
+      return look === this.looks && this.tell(error.message);
     }
     const names = [...this.folders.keys()];
     if (!names.length) return this.tell(`No folder there holds ${WANTED.join(", ")}. Choose runs/, or a stage's folder in it.`);
