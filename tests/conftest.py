@@ -31,6 +31,7 @@ with suppress(ImportError):  # who tries a GPU with the tests of `gpu` need not 
     settings.register_profile("course", deadline=None, derandomize=True)
     settings.load_profile("course")
 
+os.environ.pop("TQDM_DISABLE", None)  # as a developer may have set it; the bars are tested, too
 if sys.platform == "darwin":  # the name of a Mac need not lead to an address
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0")
 

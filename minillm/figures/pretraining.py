@@ -31,7 +31,8 @@ def next_token_bars(panels: Mapping[str, Mapping[str, float]]) -> list[Axes]:
     drawn = plt.subplots(1, len(panels), figsize=size, layout="constrained", sharex=True, squeeze=False)[1][0]
     for axes, (title, probabilities) in zip(drawn, panels.items(), strict=True):
         bars = axes.barh(range(len(probabilities)), list(probabilities.values()), color=PALETTE[0])
-        axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
+        told = [f"{p:.2f}" if p >= 0.005 else "<0.01" for p in probabilities.values()]
+        axes.bar_label(bars, told, padding=2, fontsize=8)
         axes.set_yticks(range(len(probabilities)), [ink(token) for token in probabilities], fontsize=9)
         axes.set(xlim=(0, 1.28), xticks=(0, 0.5, 1), ylim=(rows - 0.4, -0.6))
         axes.set_xlabel("probability")

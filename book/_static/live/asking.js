@@ -63,7 +63,7 @@ export class Asking extends Loading {
   /** Of the two buttons one can be pressed. It takes the focus from the other, which would lose it, and Escape with it. */
   offer(one, other) {
     one.disabled = false;
-    if (document.activeElement === other) one.focus();
+    if (document.activeElement === other) one.focus({ preventScroll: true }); // who reads on below stays there
     other.disabled = true;
   }
 }
