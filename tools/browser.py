@@ -74,7 +74,7 @@ class Browser:
         self._buffer = b""
         self._count = 0
         self._session: str | None = None
-        self.events: list[dict[str, Any]] = []
+        self._events: list[dict[str, Any]] = []
         os.set_blocking(self._read, False)
         try:
             self._attach()
@@ -89,6 +89,13 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What the page and its workers have told since the last `load`, up to this moment."""
+        for _ in self._arrived():
+            pass
+        return self._events
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method and wait for its result; events that arrive meanwhile are kept."""
@@ -116,36 +123,43 @@ class Browser:
 
     def wait(self, method: str) -> None:
         """Wait for an event."""
-        if any(event["method"] == method for event in self.events):
+        if any(event["method"] == method for event in self._events):
             return
         if not any(message.get("method") == method for message in self._messages()):
             raise TimeoutError(f"{method} did not come within {LOAD_TIMEOUT:.0f} s")
 
     def _messages(self) -> Iterator[dict[str, Any]]:
+        """All messages, until the patience ends."""
         deadline = time.monotonic() + LOAD_TIMEOUT
         while time.monotonic() < deadline:
+            yield from self._arrived()
+            time.sleep(0.01)
+
+    def _arrived(self) -> Iterator[dict[str, Any]]:
+        """The messages that are there already."""
+        while True:
             while b"\0" in self._buffer:
                 raw, _, self._buffer = self._buffer.partition(b"\0")
                 message = json.loads(raw)
                 if "method" in message:
-                    self.events.append(message)
+                    self._events.append(message)
                 if message.get("method") == "Target.attachedToTarget":
                     self._watch(message["params"]["sessionId"])
                 yield message
             try:
                 chunk = os.read(self._read, 1 << 20)
-                if not chunk:
-                    raise RuntimeError("the browser ended")
-                self._buffer += chunk
             except BlockingIOError:
-                time.sleep(0.01)
+                return
+            if not chunk:
+                raise RuntimeError("the browser ended")
+            self._buffer += chunk
 
     def load(self, url: str, view: str) -> None:
         """Load a page in a view of `VIEWS`; `events` then holds what happened meanwhile."""
         width, height, scheme = VIEWS[view]
         self.resize(view, height)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.events.clear()
+        self._events.clear()
         self.call("Page.navigate", url=url)
         self.wait("Page.loadEventFired")
 

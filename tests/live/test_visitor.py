@@ -12,6 +12,7 @@ from live_site import Visitor, build, page, visited
 from minillm import GPT, GPTConfig, Tokenizer
 
 FOREIGN = "http://127.0.0.1:9/secret"  # where nobody listens
+LATE = '<script>setTimeout(() => fetch("late.txt"), 300)</script>'
 LEAK = f"""
 addEventListener("message", ({{ data }}) => data.do === "chat" && fetch("{FOREIGN}").catch(() => {{}}));
 """
@@ -35,9 +36,20 @@ def visitor(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[
         build(root, {"sft": lambda target: shutil.copytree(folder, target)})
     worker = site / "leak" / "_static" / "live" / "worker.js"
     worker.write_text(worker.read_text(encoding="utf-8") + LEAK, encoding="utf-8")
-    pages = {"sound.html": page("chat", stage="sft"), "leak.html": page("chat", "leak/", stage="sft")}
+    (site / "late.txt").write_text("late", encoding="utf-8")
+    pages = {
+        "sound.html": page("chat", stage="sft"),
+        "leak.html": page("chat", "leak/", stage="sft"),
+        "late.html": page("chat", body=LATE, stage="sft"),
+    }
     with visited(site, pages) as someone:
         yield someone
+
+
+def test_what_comes_late_is_noticed(visitor: Visitor) -> None:
+    """Also by someone who asks the browser nothing meanwhile."""
+    visitor.open("late.html")
+    visitor.wait(lambda: f"{visitor.origin}late.txt" in visitor.requests())
 
 
 def test_a_worker_is_watched(visitor: Visitor) -> None:
