@@ -26,7 +26,7 @@ from minillm import downloads, fetch
 from minillm.artifact import Artifact, find_artifacts, write_artifact
 from minillm.course import STAGES, Course
 from minillm.downloads import UnavailableError, find_place
-from minillm.files import sha256_bytes
+from minillm.files import locked, sha256_bytes
 from minillm.model.adapters import save_adapter
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.lora import LoRAConfig, apply_lora
@@ -699,6 +699,19 @@ def test_what_has_come_is_not_asked_for_again(site, tmp_path):
     size = (site.folder / W).stat().st_size
     asked = [span for path, span in site.asked if path.endswith(WEIGHTS)]
     assert asked == [None, f"bytes={size // 2}-"]
+
+
+def test_leftovers_are_deleted_while_nobody_else_writes_there(models, tmp_path, monkeypatch):
+    """Else the file of a program that writes at this moment would be one of them."""
+    course, locks = reader(tmp_path, models), []
+
+    def watch(folder):
+        with locked(folder, wait=False) as alone:
+            locks.append(not alone)
+
+    monkeypatch.setattr(course_module, "remove_leftovers", watch)
+    course.bring("base")
+    assert locks == [True]
 
 
 def test_the_last_piece_may_have_been_another_version(site, tmp_path):

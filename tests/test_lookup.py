@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from minillm.course import Course
 from minillm.lookup import find_model, stages_with_models
 from minillm.model.config import GPTConfig
 from minillm.model.gpt import GPT
+from minillm.publish import publish
 from minillm.text.tokenizer import Tokenizer
 
 
@@ -59,6 +61,19 @@ def test_where_nothing_is_trained_the_first_model_is_missed(tmp_path: Path) -> N
     assert stages_with_models("smoke", tmp_path) == ["base"] == stages_with_models(None, tmp_path)
     with pytest.raises(ValueError, match="no model has been trained in .* yet; run: minillm run"):
         find_model(None, None, tmp_path)
+
+
+def test_what_is_to_be_run_trains_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder that was named; in the usual one, none is named."""
+    monkeypatch.setenv("MINILLM_RUNS", str(tmp_path / "usual"))
+    for root, option in ((tmp_path / "my runs", f' --out "{tmp_path / "my runs"}"'), (None, "")):
+        for preset, chosen in ((None, ""), ("smoke", " --preset smoke")):
+            with pytest.raises(ValueError, match=f"{re.escape(f'run: minillm run{chosen}{option}')}$"):
+                find_model(None, preset, root)
+        with pytest.raises(ValueError, match=f"{re.escape(f'run: minillm run --preset smoke{option}')}$"):
+            publish(Course("smoke", root, progress=False), tmp_path / "published")
 
 
 def test_what_does_not_write_is_refused_and_what_writes_is_named(tmp_path: Path) -> None:

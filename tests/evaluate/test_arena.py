@@ -147,5 +147,8 @@ def test_tables_without_an_answer_are_refused(wins: list[list[float]], told: str
 def test_votes_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="give \\(prompts, 2, 2\\)"):
         arena_ratings(["a", "b"], torch.zeros(3, 3, 3))
+    for group in ([0, 1], [0, 0, 0]):
+        with pytest.raises(ValueError, match="give each of the 3 prompts one, and two groups or more"):
+            arena_ratings(["a", "b"], torch.ones(3, 2, 2), group=group)
     with pytest.raises(ValueError, match="give each one for every prompt"):
         votes_from_scores({"a": [1.0], "b": [1.0, 0.0]})

@@ -323,3 +323,11 @@ def test_wrong_settings(make_model, setting, message) -> None:
 def test_negative_max_new_tokens(make_model) -> None:
     with pytest.raises(ValueError, match="max_new_tokens=-1 is not allowed; use 0 or more"):
         generate(make_model(), PROMPTS, -1)
+
+
+@pytest.mark.parametrize("length", ["5", 2.5, None])
+def test_a_length_that_is_no_whole_number(make_model, length) -> None:
+    """Told at the call, not at the first token."""
+    for call in (generate, stream):
+        with pytest.raises(TypeError, match=f"max_new_tokens={length!r} is not a whole number; use an int"):
+            call(make_model(), [1] if call is stream else PROMPTS, length)

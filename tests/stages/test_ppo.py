@@ -106,6 +106,19 @@ def test_a_critic_that_diverges_leaves_the_policy_as_it_was(make_run):
     assert same(before, weights(run.policy))
 
 
+@pytest.mark.parametrize(
+    ("saved", "told"), [([], "nothing was saved yet"), ([2, 4], "the checkpoint of iteration 4 is kept")]
+)
+def test_a_run_that_diverges_tells_what_is_kept(make_run, tmp_path, saved, told):
+    run = make_run(folder=tmp_path)
+    for iteration in saved:
+        run.checkpoints.save(iteration, {"a": torch.zeros(1)}, {})
+    experience = run.judge(run.sample()[0])
+    returns = torch.where(experience.rollouts.action_mask, 1e30, 0.0)
+    with pytest.raises(TrainingDivergedError, match=f"; {told}; try lower learning rates"):
+        run.update(replace(experience, returns=returns), torch.arange(4))
+
+
 # -- one step, a second time --
 
 

@@ -52,6 +52,30 @@ def test_a_failing_compiler_is_reported_once_and_plain_torch_goes_on(words, upda
     )
 
 
+def test_a_trial_that_fails_half_way_leaves_no_gradients(words, update, monkeypatch):
+    class Broken(torch.autograd.Function):
+        """Passes a number on, and has no way back."""
+
+        @staticmethod
+        def forward(_, number):
+            return number.clone()
+
+        @staticmethod
+        def backward(_, gradient):
+            weight = step.model.lm_head.weight
+            weight.grad = torch.ones_like(weight)  # what came before the fault
+            raise RuntimeError("no way back")
+
+    def half(model, batch):
+        nats, tokens = words.loss(model, batch)
+        return Broken.apply(nats), tokens
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: half)
+    step = update(True)
+    assert module.compiled_loss(step, words.Source().batch(0), 5) is words.loss
+    assert all(parameter.grad is None for parameter in step.model.parameters())
+
+
 def test_a_process_without_rows_of_the_first_batch_compiles_nothing(words, runtime, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda loss, **_: pytest.fail("compiled"))
     last = dataclasses.replace(runtime, compile=True, rank=7, world_size=8)

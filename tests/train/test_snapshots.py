@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from minillm.artifact import Artifact, write_artifact
 from minillm.data.batches import PackedDocuments
 from minillm.model.gpt import GPT, GPTConfig
+from minillm.model.lora import LoRAConfig, apply_lora
 from minillm.model.snapshots import snapshot_file, snapshot_steps, write_snapshot
 from minillm.text.tokenizer import Tokenizer
 from minillm.train import FitConfig, FitResult, choose_runtime, fit
@@ -34,11 +35,15 @@ class Source(PackedDocuments):
         return super().batch(step)
 
 
-def train(folder: Path | None, stop: int = 99, **settings: object) -> tuple[GPT, FitResult]:
+def train(
+    folder: Path | None, stop: int = 99, lora: LoRAConfig | None = None, **settings: object
+) -> tuple[GPT, FitResult]:
     documents = [[(i * j) % 7 for j in range(1, 4 + i % 5)] for i in range(40)]
     source = Source(documents, end_of_text_id=7, context_length=12, rows=4)
     source.stop = stop
     model, runtime = GPT(CONFIG, 3), choose_runtime("cpu", "fp32", threads=1, compile=False)
+    if lora is not None:
+        apply_lora(model, lora)
     config = FitConfig(**({"steps": 9, "checkpoint_every": 5} | settings))  # type: ignore[arg-type]
     return model, fit(model, source, config, directory=folder, runtime=runtime, progress=False)
 
@@ -75,6 +80,18 @@ def test_they_are_the_weights_of_the_step(tmp_path: Path) -> None:
     }
     assert same(load_file(tmp_path / snapshot_file(4)), {name: fourth[name] for name in first})
     assert not same(fourth, first)
+
+
+def test_those_of_a_model_with_adapters_are_of_a_plain_model(tmp_path: Path) -> None:
+    """Weights with the adapters added, which any reader takes; the model itself keeps its adapters."""
+    model, _ = train(tmp_path, lora=LoRAConfig(rank=2, alpha=4), snapshot_steps=(9,))
+    assert any("lora" in name for name in model.state_dict())
+    plain = GPT(CONFIG, 1)
+    plain.load_state_dict(load_file(tmp_path / snapshot_file(9)))
+    ids = torch.arange(7)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(plain.eval()(ids), model.eval()(ids), atol=1e-2, rtol=0)
+        assert (plain(ids) - GPT(CONFIG, 3)(ids)).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("stop", [2, 6, 8])
