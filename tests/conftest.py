@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -30,6 +31,11 @@ with suppress(ImportError):  # who tries a GPU with the tests of `gpu` need not 
     # The same examples in every run, and no time limit on an example: on a busy machine any of them may take long.
     settings.register_profile("course", deadline=None, derandomize=True)
     settings.load_profile("course")
+    # Else the numbers and texts in the modules that are imported so far are among the examples: others in each run.
+    with suppress(ImportError, AttributeError):
+        from hypothesis.internal.conjecture import providers
+
+        providers._get_local_constants = lambda: providers._local_constants  # of no module
 
 os.environ.pop("TQDM_DISABLE", None)  # as a developer may have set it; the bars are tested, too
 if sys.platform == "darwin":  # the name of a Mac need not lead to an address
@@ -120,6 +126,14 @@ def processes() -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
     return context
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """While seconds are counted, Python does not look through all that pytest has made."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

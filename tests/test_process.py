@@ -247,7 +247,9 @@ def test_a_run_that_is_told_to_end_saves_and_says_what_is_kept(
     while not list(tmp_path.rglob(waits_for)):
         assert time.monotonic() < limit and program.process.is_alive(), program.err
         time.sleep(0.02)
-    time.sleep(0.02)  # only a moment after it has its lock a stage can say what is kept
+    while "training in" not in program.err:  # told when the stage can say what is kept
+        assert time.monotonic() < limit and program.process.is_alive(), program.err
+        time.sleep(0.02)
     os.kill(program.process.pid, getattr(signal, name))
     assert program.wait() == status, program.err
     err = program.err

@@ -306,7 +306,7 @@ def variables() -> dict[str, str]:
 def test_lines_run_in_one_session(tmp_path: Path, variables: dict[str, str], capfdbinary) -> None:
     place = tmp_path / readme.FOLDER
     (place / "inner").mkdir(parents=True)
-    asking = "import time\ntime.sleep(0.3)\nprint('asked: ' + input())"
+    asking = "import time\ntime.sleep(2)\nprint('asked: ' + input())"
     (place / "inner" / "ask.py").write_text(asking, encoding="utf-8")
     lines = ["cd inner", "python ask.py", 'echo "by pipe" | python ask.py']
     passed, seconds = readme.run(lines, place, variables, os.name == "nt")

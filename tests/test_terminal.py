@@ -447,7 +447,7 @@ def test_in_a_real_terminal_ctrl_c_stops_an_answer_and_ctrl_d_ends():
     def wait_for(text: str, press: bytes = b"") -> None:
         """Read until the text is on the screen; press a key again where it was lost between two system calls."""
         nonlocal screen
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 300
         while text not in screen:
             assert time.monotonic() < limit, screen
             if not select.select([terminal_end], [], [], 2)[0]:

@@ -307,7 +307,7 @@ def test_two_programs_at_once_train_once(tmp_path):
     (tmp_path / "fable.txt").write_text("".join(TEXTS), encoding="utf-8")
     command = [*RUN, *options(40), "--json"]
     with under_rules(*command, folder=tmp_path) as one, under_rules(*command, folder=tmp_path) as other:
-        outcomes = [program.communicate(timeout=180) for program in (one, other)]
+        outcomes = [program.communicate(timeout=600) for program in (one, other)]
     assert one.returncode == other.returncode == 0, outcomes
     assert sum("base: training in" in error for _, error in outcomes) == 1
     figures = [json.loads(out)["stages"][0] for out, _ in outcomes]

@@ -39,6 +39,7 @@ FLAGS = (
     "--disable-gpu",
     "--disable-background-networking",
     "--hide-scrollbars",
+    "--allow-pre-commit-input",  # else a key that is pressed before the first paint is dropped, and nobody is told
 )
 
 

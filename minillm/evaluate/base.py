@@ -152,7 +152,10 @@ def evaluate_base(
         shares from 0 to 1: promised elements copied and stories that kept all promises (greedy and sampled), reading
         comprehension, knowledge of the village and of the wide world; those that have room in the model's context.
     """
-    seen = {document.promises for document in World().documents(train_documents, seed) if document.promises}
+    titled = World().documents(
+        train_documents, seed, only={"titled_story"}
+    )  # no other kind promises anything
+    seen = {document.promises for document in titled if document.promises}
     figures: dict[str, float] = {}
     with suppress(_NoRoomError):
         greedy = copying(model, tokenizer, seen=seen)

@@ -57,6 +57,13 @@ def test_document_is_pure_and_streams_are_slices():
     assert world.document(TRAIN_SEED, 5).text != world.document(TEST_SEED, 5).text
 
 
+def test_documents_of_some_kinds_are_those_among_all(documents):
+    for only in ({"titled_story"}, {"letter", "talk"}, set()):
+        wanted = [document for document in documents[30:500] if document.kind in only]
+        assert list(World().documents(470, start=30, only=only)) == wanted
+    assert {document.kind for document in documents if document.promises} == {"titled_story"}
+
+
 def _distribution(write) -> tuple[float, dict[str, float], float]:
     """By enumeration: the sum of all probabilities, the probability of each text, the entropy of the derivations."""
     total, entropy, by_text = 0.0, 0.0, Counter()

@@ -269,7 +269,8 @@ def reader(opened: Reader) -> Iterator[Reader]:
 def test_two_equal_views_start_on_every_page(opened: Reader, look: str) -> None:
     opened.open("dark.html" if look == "dark" else "light.html", look)
     both = "[...document.querySelectorAll('.minillm-point-cloud')]"
-    assert opened.chromium.evaluate(f"{both}.map(h => h.dataset.state + h.dataset.yaw)") == ["before-35"] * 2
+    told = f"{both}.map(h => h.dataset.state + h.dataset.yaw)"
+    opened.wait(lambda: opened.chromium.evaluate(told) == ["before-35"] * 2)  # each in a frame of its own
     assert (
         opened.chromium.evaluate(f"{both}.map(h => getComputedStyle(h).backgroundColor)")
         == ["rgb(255, 255, 255)"] * 2

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from os.path import commonprefix
 from pathlib import Path
 
 import browser
 import pytest
+import torch
 from live_modules import LIVE, spread
 from live_site import Visitor, build, page, visited
 
@@ -20,6 +22,7 @@ OWN_PAGE = (
     .partition("```")[0]
     .replace("<meta", '<link rel="icon" href="data:,"><meta', 1)
 )
+CONTEXT = 12_000  # an answer of that length takes many seconds: it is stopped before
 HOSTILE = "<img src=x onerror=alert(1)><|end|><script>alert(2)</script>"
 
 
@@ -32,7 +35,7 @@ def tokenizer() -> Tokenizer:
 def model(tokenizer: Tokenizer) -> GPT:
     """One that writes anything, and never ends at temperature 0: of a logit of 0 there is always a higher one."""
     config = GPTConfig(
-        vocab_size=280, context_length=3000, n_layer=2, n_head=2, d_model=16, tie_embeddings=False
+        vocab_size=280, context_length=CONTEXT, n_layer=2, n_head=2, d_model=16, tie_embeddings=False
     )
     model = GPT(config)
     spread(model, 2)
@@ -116,12 +119,22 @@ def test_a_conversation_goes_on(visitor: Talker, model: GPT, tokenizer: Tokenize
         visitor.wait(lambda: not visitor.js("document.querySelector('[type=submit]').disabled"))
         messages.append({"role": "user", "content": text})
         start = 0  # the oldest exchanges are left out where less than half of the context is free
-        while len(prompt := render_chat(messages[start:], tokenizer, add_generation_prompt=True).ids) > 1500:
+        while (
+            len(prompt := render_chat(messages[start:], tokenizer, add_generation_prompt=True).ids)
+            > CONTEXT // 2
+        ):
             start += 2
-        expected = answer_text(generate(model, [prompt], 60, temperature=0.0)[0], tokenizer).rstrip("\ufffd")
+        ids = generate(model, [prompt], 60, temperature=0.0)[0]
+        texts = [answer_text(ids[:n], tokenizer).rstrip("\ufffd") for n in range(len(ids) + 1)]
         answer = visitor.said("assistant")[-1]
-        both = min(len(expected), len(answer))  # where the answer was stopped depends on the machine's speed
-        assert both > 1 and answer[:both] == expected[:both]
+        both = min(len(texts[-1]), len(answer))  # where the answer was stopped depends on the machine's speed
+        same = len(commonprefix([answer, texts[-1]]))
+        assert both > 1
+        if same < both:  # allowed only where two tokens are as good as equal: then the last bits decide
+            n = max(n for n, text in enumerate(texts) if len(text) <= same)
+            with torch.no_grad():
+                best, second = model(torch.tensor([[*prompt, *ids[:n]]]))[0, -1].topk(2).values
+            assert best - second < 1e-4
         messages.append({"role": "assistant", "content": answer})
     assert visitor.problems() == set()
 
@@ -140,9 +153,9 @@ def test_a_prompt_can_be_clicked_and_a_conversation_begun_anew(visitor: Talker) 
 
 def test_a_message_that_is_too_long_stays_with_its_writer(visitor: Talker) -> None:
     visitor.open("sft.html")
-    long = "hat " * 3001
+    long = "hat " * (CONTEXT + 1)
     visitor.say(long)
-    visitor.wait(lambda: "at most 3000 fit" in visitor.status())
+    visitor.wait(lambda: f"at most {CONTEXT} fit" in visitor.status())
     assert visitor.said("you") == []
     assert visitor.js("document.querySelector('textarea').value") == long
 

@@ -177,8 +177,8 @@ def test_the_die_takes_what_the_settings_allow(visitor: Visitor, model: GPT, tok
         visitor.focus(DIE)
         visitor.key("Enter")
         visitor.wait(lambda: len(visitor.texts(".tokens li")) == len(ids) + 1)
-        piece = visitor.texts(".tokens li")[-1]
-        ids.append(next(i for i in allowed if piece.startswith(visible(tokenizer.vocab[i]))))
+        piece = visitor.js("[...document.querySelectorAll('.tokens li')].at(-1).firstChild.data")
+        ids.append(next(i for i in allowed if piece == visible(tokenizer.vocab[i])))
         expect(visitor, model, tokenizer, ids, top_k=2)
     assert visitor.problems() == set()
 
@@ -206,6 +206,18 @@ def test_without_snapshots_without_models_and_with_too_long_a_text(visitor: Visi
     visitor.focus(".prompts button")
     visitor.key("Enter")
     visitor.wait(lambda: visitor.status() == "" and visitor.texts(".tokens li")[0].startswith("He"))
+    assert visitor.problems() == set()
+    visitor.open("plain.html")  # and with one that is too long from the first
+    visitor.js("document.querySelector('textarea').value = 'hat '.repeat(80)")
+    visitor.focus("form button")
+    visitor.key("Enter")
+    visitor.wait(lambda: "at most 59 fit" in visitor.status())
+    visitor.slide(".settings label:nth-child(1) input", 0.5)
+    visitor.focus(DIE)
+    visitor.key("Enter")
+    assert visitor.texts(".tokens li") == []
+    visitor.type("He")
+    visitor.wait(lambda: visitor.texts(".tokens li") != [])
     assert visitor.problems() == set()
     visitor.open("missing.html")
     visitor.focus("form button")

@@ -86,6 +86,18 @@ def vote(visitor: Visitor, stage: str) -> str:
     return verdict(visitor)
 
 
+def hold_reward_model(visitor: Visitor) -> None:
+    """Until the page's `release` is called, which is there when it is to be loaded."""
+    visitor.js("""(() => {
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message) {
+            const held = message.do === "load" && message.stage === "reward" && !window.release; // the first time
+            if (held) window.release = () => post.call(this, message);
+            else post.call(this, message);
+        };
+    })()""")
+
+
 def verdict(visitor: Visitor) -> str:
     return str(visitor.js("document.querySelector('.verdict').textContent"))
 
@@ -207,10 +219,13 @@ def test_equal_answers_leave_no_choice(visitor: Visitor) -> None:
 def test_answers_do_not_wait_for_the_reward_model(visitor: Visitor) -> None:
     """It comes last, after the models that answer; where it is spoiled, that is told when it is needed."""
     visitor.open("spoiled.html")
+    hold_reward_model(visitor)
     ask(visitor, QUESTION)
+    visitor.wait(lambda: visitor.js("'release' in window"))
+    visitor.js("release()")
     weights: list[str] = []
 
-    def all_asked_for() -> bool:  # the last one may be on its way only after the answers
+    def all_asked_for() -> bool:
         weights[:] = [url.split("/")[-2] for url in visitor.requests() if url.endswith(".safetensors")]
         return len(weights) >= 3
 
@@ -219,19 +234,14 @@ def test_answers_do_not_wait_for_the_reward_model(visitor: Visitor) -> None:
     visitor.focus("[aria-label='This is the best: ppo']")
     visitor.key("Enter")
     visitor.wait(lambda: "is not what the manifest describes" in verdict(visitor))
+    visitor.wait(lambda: visitor.status().startswith("Models: "))
     assert visitor.problems() == set()
 
 
 def test_a_late_verdict_leaves_the_next_question_alone(visitor: Visitor) -> None:
     """The reward model is held back until the next question has been asked; the vote counts all the same."""
     visitor.open("all.html")
-    visitor.js("""(() => {
-        const post = Worker.prototype.postMessage;
-        Worker.prototype.postMessage = function (message) {
-            if (message.do === "load" && message.stage === "reward") window.release = () => post.call(this, message);
-            else post.call(this, message);
-        };
-    })()""")
+    hold_reward_model(visitor)
     ask(visitor, QUESTION)
     visitor.focus(".answer button")
     visitor.key("Enter")
@@ -259,9 +269,11 @@ def test_escape_stops(visitor: Visitor) -> None:
 def test_what_is_missing_is_said(visitor: Visitor) -> None:
     for name, told in (("missing", "minillm publish"), ("none", "have none of: ppo, dpo")):
         visitor.open(f"{name}.html")
-        visitor.js("document.querySelector('.prompts button').click()")
-        visitor.wait(lambda told=told: told in visitor.status())
-        assert not visitor.js("document.querySelector('[type=submit]').disabled")
+        for _ in range(2):  # asked again, it is told again
+            visitor.js("document.querySelector('.status').textContent = ''")
+            visitor.js("document.querySelector('.prompts button').click()")
+            visitor.wait(lambda told=told: told in visitor.status())
+            visitor.wait(lambda: not visitor.js("document.querySelector('[type=submit]').disabled"))
 
 
 @pytest.mark.parametrize("look", browser.VIEWS)

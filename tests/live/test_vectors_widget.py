@@ -156,7 +156,7 @@ def test_list_and_view_of_points_mark_the_same_word(
     })(document.querySelector('.minillm-point-cloud').shadowRoot)""")
     visitor.wait(lambda: rows(visitor) == wanted(model, tokenizer, "is"))
     assert visitor.js("document.querySelector('input[type=text]').value") == "is"
-    assert visitor.js(SHOWN) == "is"
+    visitor.wait(lambda: visitor.js(SHOWN) == "is")  # told with the next frame
     assert visitor.problems() == set()
 
 

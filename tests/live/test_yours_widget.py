@@ -126,6 +126,30 @@ def test_a_spoiled_folder_is_told_and_another_one_taken(visitor: Visitor, runs: 
     assert visitor.problems() == set()
 
 
+def test_a_folder_that_came_meanwhile_has_the_last_word(visitor: Visitor, runs: Path) -> None:
+    """The first one's model is held back until the second has been looked at."""
+    visitor.open("yours.html")
+    visitor.js("""(() => {
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message) {
+            if (message.do === "adopt" && !window.release) window.release = () => post.call(this, message);
+            else post.call(this, message);
+        };
+    })()""")
+    drop(visitor, runs / "cpu" / "sft-0123")
+    visitor.wait(lambda: visitor.js("'release' in window"))
+    drop(visitor, runs / "notes.txt")
+    visitor.wait(lambda: visitor.status().startswith("No folder there holds"))
+    visitor.js("""(status => { window.told = [];
+        new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true });
+    })(document.querySelector(".status"))""")
+    visitor.js("release()")
+    drop(visitor, runs / "cpu" / "base-0123")  # its model is read after the first one
+    visitor.wait(lambda: visitor.status().startswith("base-0123 is ready."))
+    assert [line[:9] for line in visitor.js("told")] == ["Looking.", "Reading b", "base-0123"]
+    assert visitor.problems() == set()
+
+
 @pytest.mark.parametrize("look", browser.VIEWS)
 def test_there_are_no_barriers(visitor: Visitor, runs: Path, look: str) -> None:
     visitor.open("yours.html", look)

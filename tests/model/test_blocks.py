@@ -99,7 +99,8 @@ def test_attend_equals_loops(dtype: torch.dtype, masked: bool, kv_heads: int) ->
 
 
 def test_the_two_ways_of_bfloat16_attention_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    query, key, value = (torch.randn(2, 2, 9, 8).bfloat16() for _ in range(3))
+    generator = torch.Generator().manual_seed(3)
+    query, key, value = (torch.randn(2, 2, 9, 8, generator=generator).bfloat16() for _ in range(3))
     written_out = attend(query, key, value, None)
     monkeypatch.setattr("minillm.model.blocks.PLAIN_ATTENTION_LENGTH", 0)
     torch.testing.assert_close(attend(query, key, value, None), written_out, atol=2e-2, rtol=2e-2)

@@ -104,6 +104,7 @@ HARD = {
 }
 
 
+@pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("name", HARD)
 def test_training_takes_seconds(name):
     """Measured: 0.05 to 0.5 s; walking through every chunk with a pair took 7 s for one word, minutes for the signs."""

@@ -63,6 +63,7 @@ def test_every_pair_of_tokens_of_many_vocabularies(letters):
             assert accepted_by_the_tables([*merges, pair]) == accepted_by_encoding([*merges, pair])
 
 
+@pytest.mark.usefixtures("no_collection")
 def test_tokens_as_long_as_the_text_take_no_longer():
     """Regression: each token was encoded to see whether it can come up, 2 s for 5,000 letters and 60 s for 20,000."""
     word = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz", k=5000))

@@ -70,7 +70,7 @@ Course("smoke", {root!r}, runtime=runtime, progress=False, base={{"fit": {{"step
 
 def test_the_stop_button_of_a_notebook_saves_and_says_how_to_go_on(tmp_path, child_environment):
     manager = pytest.importorskip("jupyter_client.manager", reason="needs a Jupyter kernel")
-    kernel, client = manager.start_new_kernel(env=child_environment)
+    kernel, client = manager.start_new_kernel(startup_timeout=300, env=child_environment)
     try:
         client.kernel_info()  # start_new_kernel asks a slow kernel several times and reads one answer
         request = client.execute(CELL.format(root=str(tmp_path)))

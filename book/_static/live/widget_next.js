@@ -32,13 +32,13 @@ class NextWidget {
     this.input = make("textarea", { rows: 2, value: text, dir: "auto", "aria-label": "Your text" });
     this.input.oninput = () => this.begin();
     this.ask = button("Ask the model", () => this.update());
-    const show = () => this.showBars();
+    const show = () => this.logits && this.showBars(); // there are none where the first text was too long
     this.temperature = slider("Temperature", { min: 0, max: 2, step: 0.1, value: 1 }, show);
     this.topK = slider("Top-k", { min: 1, max: NO_TOP_K, value: NO_TOP_K }, show, (k) => (k < NO_TOP_K ? k : "all"));
     this.topP = slider("Top-p", { min: 0.05, max: 1, step: 0.05, value: 1 }, show);
     this.training = slider("Training", { min: 0, max: 0, value: 0 }, () => {}, (i) => this.stepTold(this.steps[i]));
     this.training.input.onchange = () => this.update();
-    this.die = button("Roll the die", () => this.take(draw(this.probs(), Math.random)));
+    this.die = button("Roll the die", () => this.logits && this.take(draw(this.probs(), Math.random)));
     this.undo = button("Undo", () => this.untake());
     this.view = make("div", { className: "view" });
     this.loss = make("p", { className: "note" });

@@ -45,8 +45,9 @@ class StagesWidget {
     const manifest = await readManifest();
     const isThere = (name) => manifest.stages.some(({ stage }) => stage === name);
     const leftOut = this.stages.filter((stage) => !isThere(stage));
-    this.stages = this.stages.filter(isThere);
-    if (!this.stages.length) throw new Error(`The models beside this site have none of: ${leftOut.join(", ")}.`);
+    const there = this.stages.filter(isThere);
+    if (!there.length) throw new Error(`The models beside this site have none of: ${leftOut.join(", ")}.`);
+    this.stages = there;
     [this.reference, this.judge] = [REFERENCE, JUDGE].map((name) => (isThere(name) ? name : null));
     const names = [...new Set([...this.stages, this.reference, this.judge])].filter(Boolean);
     this.sizes = new Map(names.map((name) => [name, sizeOf(filesOf(manifest, name))]));
@@ -76,7 +77,10 @@ class StagesWidget {
       }
       return last;
     });
-    all.then(() => this.tell(this.state), () => this.loads.clear()); // so that it can be tried again
+    all.then(() => this.tell(this.state), () => {
+      this.loads.clear(); // so that it can be tried again
+      if (!this.state) this.tell(""); // the answers are done: nobody else takes the last number of the bar away
+    });
   }
 
   tell(state) {

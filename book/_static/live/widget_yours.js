@@ -61,20 +61,22 @@ class YoursWidget {
   }
 
   take(name) {
-    const files = this.folders.get(name);
-    this.taking = this.taking.then(() => this.read(name, files));
+    const [files, look] = [this.folders.get(name), this.looks];
+    this.taking = this.taking.then(() => this.read(name, files, look));
   }
 
   /** Read a model, and offer to talk with it. */
-  async read(name, files) {
+  async read(name, files, look) {
+    if (look !== this.looks) return; // another folder was brought meanwhile
     this.tell(`Reading ${name}.`);
     this.chat?.asking.abort();
     this.talk.replaceChildren();
     try {
       await ask({ do: "adopt", stage: STAGE, files: Object.fromEntries(WANTED.map((each) => [each, files[each]])) });
     } catch (error) {
-      return this.tell(`${name}: ${error.message}`);
+      return look === this.looks && this.tell(`${name}: ${error.message}`);
     }
+    if (look !== this.looks) return;
     this.tell(`${name} is ready.${files[TEMPLATE] ? "" : " It has no chat template: a base model does not answer well."}`);
     this.chat = new ChatWidget(STAGE, "[]", "It runs in this page: what you write stays here.");
     this.talk.replaceChildren(this.chat.root);
