@@ -193,6 +193,21 @@ def test_a_worker_that_did_not_start_is_told_and_another_one_started(visitor: Ta
     visitor.wait(lambda: visitor.said("assistant") not in ([], [""]))
 
 
+def test_a_worker_that_breaks_down_later_is_told(visitor: Talker) -> None:
+    """The new one knows no model, and the widget takes it for loaded."""
+    visitor.open("sft.html")
+    visitor.js("""(() => {
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message) { window.thread = this; post.call(this, message); };
+    })()""")
+    visitor.say("Hi")
+    visitor.wait(lambda: visitor.said("assistant") not in ([], [""]))
+    visitor.js("thread.dispatchEvent(new Event('error')); 0")
+    visitor.wait(lambda: not visitor.js("document.querySelector('[type=submit]').disabled"))
+    visitor.say("Hi")
+    visitor.wait(lambda: "Load this page again" in visitor.status())
+
+
 def test_a_signal_stops_whenever_it_was_aborted(visitor: Talker) -> None:
     """Before the job was sent, too: the event of the signal does not come again."""
     visitor.open("sft.html")

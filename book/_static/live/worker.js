@@ -16,7 +16,15 @@ import { seededRandom, stream } from "./sampling.js";
 
 const BREATH = 15; // milliseconds of work before the thread looks whether it shall stop
 
-const stages = new Map(); // name, or name@step -> promise of an assistant (assistant.js)
+/** Name, or name@step -> promise of an assistant (assistant.js). */
+class Loaded extends Map {
+  get(name) {
+    if (!this.has(name)) throw new Error("The thread of the model broke down; the new one has no model. Load this page again.");
+    return super.get(name);
+  }
+}
+
+const stages = new Loaded();
 const stopped = new Set(); // jobs
 const actions = {
   load, chat,
