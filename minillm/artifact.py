@@ -64,7 +64,7 @@ class Artifact:
         if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
             raise ValueError(
                 f"{path} is of format {version!r}, this minillm reads up to {FORMAT_VERSION}; "
-                "update minillm or train again"
+                "update minillm, or delete the folder and train again"
             )
         wanted = {"stage": str, "key": str, "settings": dict, "tokenizer_fingerprint": str}
         wrong = [name for name, kind in wanted.items() if not isinstance(summary.get(name), kind)]
@@ -74,7 +74,9 @@ class Artifact:
         if not isinstance(summary.get("fetched", {}), dict):
             wrong.append("fetched")
         if wrong:
-            raise ValueError(f"{path} is damaged: it has no proper {wrong[0]}; restore it, or train again")
+            raise ValueError(
+                f"{path} is damaged: it has no proper {wrong[0]}; restore it, or delete the folder and train again"
+            )
         return dict(summary)
 
     @property
@@ -188,7 +190,9 @@ class Artifact:
         try:
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is damaged ({error}); restore it, or train again") from error
+            raise ValueError(
+                f"{path} is damaged ({error}); restore it, or delete the folder and train again"
+            ) from error
 
 
 def _summary_of_export(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import typer
 from minillm import __version__, checks
 from minillm.command import FromOption, JsonOption, OutOption, PresetOption, command, option
 from minillm.process import decoded, prepare_streams
-from minillm.settings import overrides, with_source
+from minillm.settings import named_source, overrides, with_source
 
 __all__ = ["app", "main"]
 
@@ -85,12 +85,12 @@ def run(
     from minillm.train.runtime import choose_runtime, leave_processes
 
     sources = {"corpus": corpus, "conversations": conversations, "preferences": preferences, "domain": domain}
-    given = {name for name, source in sources.items() if source is not None}
-    names = _stages_to_train(stages, given, own_conversations=conversations not in (None, "tasks"))
     settings = overrides([*(changes or []), *([] if seed is None else [f"seed={seed}"])])
     for name, source in sources.items():
         if source is not None:
             with_source(settings, name, source)
+    given = {name: source for name in sources if (source := named_source(settings, name)) is not None}
+    names = _stages_to_train(stages, given, own_conversations=given.get("conversations", "tasks") != "tasks")
     course = Course(preset, out, fetch=fetch, models=published, **settings)
     cached = {name: course.is_trained(name) for name in names}
     course.runtime = choose_runtime(device, precision, threads, _compile_setting(compile))

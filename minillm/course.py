@@ -93,7 +93,7 @@ class Course:
     def _affordable(self, overrides: dict[str, Any]) -> str:
         """The preset for this machine, or, where stages are fetched, the largest whose earlier stages are there."""
         chosen = choose_preset()
-        if self.fetches == "none" or chosen not in LARGEST_FIRST or os.environ.get("MINILLM_PRESET"):
+        if self.fetches == "none" or chosen not in LARGEST_FIRST[:-1] or os.environ.get("MINILLM_PRESET"):
             return chosen
         before = self._earlier(STAGES if self.trains is None else self.trains)
         for name in LARGEST_FIRST[LARGEST_FIRST.index(chosen) :]:
@@ -240,6 +240,12 @@ class Course:
             return False
         return True
 
+    @property
+    def options(self) -> str:
+        """What makes `minillm run` mean this preset and this folder."""
+        out = "" if self.root == default_root() else f' --out "{self.root}"'
+        return f" --preset {self.preset.name}{out}"
+
     def bring(self, name: str) -> Artifact:
         """Fetch one stage, whatever `fetches` says, unless it is there.
 
@@ -247,7 +253,7 @@ class Course:
             UnavailableError: it is not published with this key, or does not come whole.
             OSError: the disk is full or the folder cannot be written.
         """
-        folder, found = self.folder(name), self.published.get(name, self.key(name))
+        folder, found = self.folder(name), self.published.get(name, self.key(name), self.options)
         with self._alone(folder):
             if not self.is_trained(name):  # else another program has brought or trained it
                 self.published.bring(found, folder, progress=self.progress)

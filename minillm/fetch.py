@@ -98,8 +98,13 @@ class Published:
                 )
         return None
 
-    def get(self, stage: str, key: str) -> PublishedStage:
+    def get(self, stage: str, key: str, options: str = "") -> PublishedStage:
         """The published stage of a key.
+
+        Args:
+            stage: its name.
+            key: the key of its settings and parents.
+            options: of the command that trains it, for the message where it is not there.
 
         Raises:
             UnavailableError: nothing can be read, or it is not there.
@@ -109,7 +114,7 @@ class Published:
             others = ", ".join(one.key for one in self.manifest.stages if one.stage == stage) or "none"
             raise UnavailableError(
                 f"{self.place.address} has no {stage} with the key {key} (it has {others}): these settings or this "
-                f"version of minillm are others; train it: minillm run --stages {stage}"
+                f"version of minillm are others; train it: minillm run --stages {stage}{options}"
             )
         return found
 
@@ -129,17 +134,10 @@ class Published:
         _check_space(staging, stage)
         try:
             self._download(stage, staging, progress)
+            self._check(stage, staging)
         except KeyboardInterrupt as stop:
             stop.args = stop.args or (f"stopped; what has come of {stage.stage} is kept: run again to go on",)
             raise
-        try:
-            _check_whole(stage, staging)
-        except Exception as error:  # of the readers: a value of a type that none of them expects, too
-            shutil.rmtree(staging, ignore_errors=True)
-            reason = " ".join(str(error).split())
-            raise UnavailableError(
-                f"{stage.stage} from {self.place.address} is refused: {reason:.300}"
-            ) from None
         _move(stage, staging, folder, self.place.address)
         return Artifact(folder)
 
@@ -163,16 +161,29 @@ class Published:
                 download(self.place, path, file.bytes, file.sha256, staging / file.name, arrived)
                 done += file.bytes
 
+    def _check(self, stage: PublishedStage, staging: Path) -> None:
+        """Delete and refuse what is not the artifact that was promised."""
+        try:
+            _check_whole(stage, staging)
+        except Exception as error:  # of the readers: a value of a type that none of them expects, too
+            shutil.rmtree(staging, ignore_errors=True)
+            reason = " ".join(str(error).split())
+            raise UnavailableError(
+                f"{stage.stage} from {self.place.address} is refused: {reason:.300}"
+            ) from None
+
 
 def _check_space(staging: Path, stage: PublishedStage) -> None:
     """Refuse before the first byte what the disk has no room for."""
     with told_plainly(staging):
         staging.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(staging).free
-    if free < stage.bytes:
+        here = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
+    missing = stage.bytes - here
+    if free < missing:
         raise OSError(
-            f"cannot write {staging}: {stage.stage} takes {size_told(stage.bytes)}, {size_told(free)} are free; "
-            "free some space and run again"
+            f"cannot write {staging}: what is missing of {stage.stage} takes {size_told(missing)}, "
+            f"{size_told(free)} are free; free some space and run again"
         )
 
 

@@ -40,7 +40,7 @@ def find_model(model: str | None, preset: str | None, out: Path | None, *, write
         stage = model or (trained or [assistant_stage()])[-1]
         if not course.is_trained(stage):
             raise ValueError(
-                f"{stage} of preset {preset} is not trained yet; run: minillm run --preset {preset}{_to(out)}"
+                f"{stage} of preset {preset} is not trained yet; run: minillm run{course.options}"
             )
         return course.stage(stage)
     root = default_root() if out is None else out
@@ -49,7 +49,8 @@ def find_model(model: str | None, preset: str | None, out: Path | None, *, write
         wanted = usual if model is None else model == artifact.stage
         if wanted:
             return artifact
-    raise ValueError(f"no {model or 'model'} has been trained in {root} yet; run: minillm run{_to(out)}")
+    to = "" if out is None else f' --out "{out}"'
+    raise ValueError(f"no {model or 'model'} has been trained in {root} yet; run: minillm run{to}")
 
 
 def stages_with_models(preset: str | None, out: Path | None) -> list[str]:
@@ -72,9 +73,7 @@ def fetch_stages(course: Course, names: Sequence[str]) -> dict[str, Artifact]:
         published = course.published.manifest
         names = [name for name in STAGES if published.find(name, course.key(name))]
         if not names:
-            course.published.get(
-                next(iter(STAGES)), course.key(next(iter(STAGES)))
-            )  # which says what is there
+            course.bring(next(iter(STAGES)))  # which says what is there
     for name in names:
         find_stage(name)
     return {
@@ -86,11 +85,6 @@ def fetch_stages(course: Course, names: Sequence[str]) -> dict[str, Artifact]:
 def _is_specialist(stage: str) -> bool:
     """Whether a stage's model has to be named."""
     return stage in STAGES and STAGES[stage].specialist
-
-
-def _to(out: Path | None) -> str:
-    """The option that makes a run put its stages where they were looked for."""
-    return "" if out is None else f' --out "{out}"'
 
 
 def _writing() -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from minillm import __version__
 from minillm.artifact import SUMMARY, Artifact
-from minillm.course import Course, default_root
-from minillm.files import discard, read_json, sha256_bytes, write_atomic
+from minillm.course import Course
+from minillm.files import discard, read_json, sha256_bytes, write_atomic, write_json
 from minillm.manifest import (
     MANIFEST,
     Manifest,
@@ -28,7 +28,8 @@ def publish(course: Course, folder: str | Path, stages: Sequence[str] | None = N
     """Write trained stages and `manifest.json` into a folder; the same artifacts give the same bytes.
 
     A reader never finds a file that the manifest does not describe: the files are written first, the manifest next,
-    and what an earlier one named is deleted last.
+    and what an earlier one named is deleted last. A first publication begins with a manifest that names no stage, so
+    that a stopped one can be repeated.
 
     Args:
         course: whose stages they are; nothing is trained.
@@ -48,11 +49,10 @@ def publish(course: Course, folder: str | Path, stages: Sequence[str] | None = N
     missing = [name for name in names if not course.is_trained(find_stage(name).name)]
     if missing or not names:
         what = f"{', '.join(missing)}: not trained" if missing else "no stage is trained"
-        out = "" if course.root == default_root() else f' --out "{course.root}"'
-        raise ValueError(
-            f"{what} with preset {preset} in {course.root}; run: minillm run --preset {preset}{out}"
-        )
+        raise ValueError(f"{what} with preset {preset} in {course.root}; run: minillm run{course.options}")
     made_with = {"minillm": __version__, "torch": version("torch")}
+    if before is None:
+        write_json(folder / MANIFEST, Manifest(preset, made_with, ()).as_json())
     manifest = Manifest(preset, made_with, tuple(_written(course, name, folder) for name in names))
     content = json.dumps(manifest.as_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     read_manifest(content.encode(), str(folder / MANIFEST))  # what no reader would take is not published

@@ -66,8 +66,11 @@ def print_table(entries: list[dict[str, Any]]) -> None:
 
 
 def _console() -> Console:
-    """A console as wide as the terminal, or wide enough for the table where the output goes elsewhere."""
-    return Console(width=None if sys.stdout.isatty() else 150)
+    """A console as wide as the terminal, or wide enough for the table where the output goes elsewhere.
+
+    A path may hold what reads like markup, so all text is printed as it is.
+    """
+    return Console(width=None if sys.stdout.isatty() else 150, markup=False, emoji=False)
 
 
 def _duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Written", "meant", "overrides", "with_source"]
+__all__ = ["Written", "meant", "named_source", "overrides", "with_source"]
 
 _log = logging.getLogger("minillm")
 
@@ -52,7 +52,7 @@ def meant(value: Any, config: Any, name: str) -> Any:
     """What a written value means for a field of a dataclass; any other value is returned as it is.
 
     A field that holds text keeps the text: `123e456` may be a revision. For any other field the text is JSON where it
-    can be. None is written null, a tuple as a list.
+    can be. None is written null, or None where no text is meant; a tuple as a list.
 
     Args:
         value: a `Written`, or a value of Python.
@@ -71,7 +71,7 @@ def meant(value: Any, config: Any, name: str) -> Any:
     kinds = _kinds(config if isinstance(config, type) else type(config), name)
     if str in kinds and not (type(None) in kinds and value == "null"):
         return str(value)
-    result = _json(value)
+    result = None if type(None) in kinds and value == "None" else _json(value)
     if isinstance(result, float) and not math.isfinite(result):
         raise ValueError(f"{name} is {str(value)!r}; use a finite number")
     if bool in kinds and not isinstance(result, kinds):
@@ -103,3 +103,13 @@ def with_source(nested: dict[str, Any], name: str, source: str) -> None:
     if not isinstance(inner, Mapping) or "source" in inner:
         raise ValueError(f"{name} has a source of its own and one by --set; give one of them")
     nested[name] = {**inner, "source": source}
+
+
+def named_source(nested: Mapping[str, Any], name: str) -> Any:
+    """The source that overrides give, alone or with settings of its own; None where they give none.
+
+    >>> named_source(overrides(["domain.source=a.jsonl", "domain.skip_bad=true"]), "domain")
+    'a.jsonl'
+    """
+    value = nested.get(name)
+    return value.get("source") if isinstance(value, Mapping) else value

@@ -85,12 +85,14 @@ _PAGE = """<!doctype html>
 def related(artifact: Artifact) -> list[Artifact]:
     """An artifact with the stages that it was made from and, of each other stage, the latest that fits to those.
 
-    They lie beside it, in the folder of its preset. The order is that of the stages.
+    They lie beside it, in the folder of its preset. The order is that of the stages; one that is not of the course
+    comes last.
     """
+    stages = list(dict.fromkeys([*STAGES, artifact.stage]))
     home = artifact.folder.resolve().parent
     beside = [one for one in find_artifacts(home.parent) if one.folder.parent == home and _is_known(one)]
     chosen = {artifact.stage: artifact}
-    for stage in reversed(STAGES):
+    for stage in reversed(stages):
         for parent, key in _parents(chosen[stage]).items() if stage in chosen else ():
             found = [one for one in beside if (one.stage, one.summary["key"]) == (parent, key)]
             chosen |= {parent: found[0]} if found else {}
@@ -99,7 +101,7 @@ def related(artifact: Artifact) -> list[Artifact]:
         fitting = (one for one in beside if one.stage == stage and _parents(one).items() <= keys.items())
         if stage not in chosen and (latest := next(fitting, None)):
             chosen[stage] = latest
-    return [chosen[stage] for stage in STAGES if stage in chosen] or [artifact]
+    return [chosen[stage] for stage in stages if stage in chosen]
 
 
 def _is_known(artifact: Artifact) -> bool:

@@ -10,6 +10,8 @@ import pytest
 from minillm.artifact import Artifact, examined_again, write_artifact
 from minillm.text.tokenizer import Tokenizer
 
+REMEDY = "restore it, or delete the folder and train again"  # a stage whose summary is there is not trained
+
 
 @pytest.fixture
 def artifact(tmp_path: Path) -> Artifact:
@@ -55,5 +57,12 @@ def test_a_damaged_part_is_named(artifact: Artifact, name: str, value: object) -
     path.write_text(
         json.dumps(json.loads(path.read_text(encoding="utf-8")) | {name: value}), encoding="utf-8"
     )
-    with pytest.raises(ValueError, match=f"is damaged: it has no proper {name}; restore it, or train again"):
+    with pytest.raises(ValueError, match=f"is damaged: it has no proper {name}; {REMEDY}"):
         _ = Artifact(artifact.folder).summary
+
+
+def test_a_damaged_line_of_the_metrics_is_told(artifact: Artifact) -> None:
+    path = artifact.folder / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step"', encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"is damaged \(.*\); {REMEDY}"):
+        _ = artifact.metrics

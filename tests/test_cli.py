@@ -21,8 +21,8 @@ from minillm.course import Course
 from minillm.data.batches import PackedDocuments
 from minillm.data.families import FAMILIES
 from minillm.presets import PRESETS
-from minillm.recipes import STAGES, stage_flops
-from minillm.report import print_evaluation
+from minillm.recipes import STAGES, headline, stage_flops
+from minillm.report import print_evaluation, print_table
 from minillm.text.chat import save_chat_format
 from minillm.text.tokenizer import Tokenizer
 
@@ -157,6 +157,23 @@ def test_info_shows_the_machine_and_what_is_trained(runs):
         "ppo",
         "lora",
     ]  # those of the preset's own corpus
+
+
+def test_info_lists_a_stage_that_lacks_a_figure(base, tmp_path):
+    folder = tmp_path / "runs" / "smoke" / "base-0"
+    folder.parent.mkdir(parents=True)
+    base.rename(folder)
+    write_artifact(folder, "base", "0" * 12, {"data": "Fables"}, {})
+    result = minillm("info", "--preset=smoke", "--out", tmp_path / "runs")
+    assert result.status == 0 and "figures of another version" in result.out
+    assert headline("base", {"val_loss": None, "bits_per_byte": 1.5}) == "figures of another version"
+    assert headline("base", {"val_loss": "a", "bits_per_byte": 1.5}) == "figures of another version"
+
+
+@pytest.mark.parametrize("name", ["[draft] b", "x[/runs]", ":smile:"])
+def test_a_path_is_printed_as_it_is(name, capsys):
+    print_table([{"stage": "x", "path": f"/a/{name}/c"}])
+    assert str(Path(name)) in capsys.readouterr().out
 
 
 def test_import_is_light_and_the_module_is_the_program():
@@ -559,6 +576,29 @@ def test_own_conversations(tuned, tmp_path):
     assert "task_accuracy" not in sft, "the tasks of the micro-world say nothing of other conversations"
     card = (Path(sft["path"]) / "README.md").read_text(encoding="utf-8")
     assert "local conversations: mine.jsonl (8 conversations)" in card
+
+
+def test_a_source_by_set_decides_which_stages_are_left_out(tmp_path, monkeypatch):
+    checked = []
+
+    def check(self, *names):
+        checked.append(names)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(Course, "check", check)
+    turns = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A hen."}]
+    path = tmp_path / "mine.jsonl"
+    path.write_text(f"{json.dumps({'messages': turns})}\n" * 8, encoding="utf-8")
+    for options in (
+        ["--sft", path, f"--set=domain={path}"],
+        [f"--set=conversations={path}", "--domain", path],
+        [f"--set=conversations.source={path}", f"--set=domain.source={path}", "--set=domain.skip_bad=true"],
+    ):
+        assert refused("run", *MACHINE, *options, "--out", tmp_path / "runs").endswith("far enough")
+        assert checked.pop() == ("tokenizer", "base", "sft", "lora"), options
+    for change in ("conversations=tasks", "conversations.n_train=60"):
+        refused("run", *MACHINE, f"--set={change}", "--out", tmp_path / "runs")
+        assert checked.pop() == tuple(ALL), change
 
 
 def test_preferences_without_a_pair_are_told(tuned):

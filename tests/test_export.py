@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -442,6 +443,18 @@ def test_an_adapter_comes_with_its_base(runs, adapted, tokenizer, tmp_path, monk
     assert not Path("out/base/model.safetensors").exists()
 
 
+def test_the_program_on_an_adapters_card_runs_beside_the_card(runs, tmp_path, monkeypatch):
+    pytest.importorskip("peft")
+    monkeypatch.chdir(tmp_path)
+    assert minillm("export", "lora", "out", "--to", "peft", "--out", runs)[0] == 0
+    monkeypatch.chdir("out")
+    program = card_of(Path("."))[2]
+    exec(compile(program, "card", "exec"), {})
+    monkeypatch.chdir(tmp_path)
+    assert minillm("export", "lora", "out", "--to", "peft", "--base", "me/it", "--out", runs)[0] == 0
+    assert "/base" in program and "/base" not in card_of(Path("out"))[2], "its base is elsewhere"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -465,6 +478,24 @@ def test_what_the_command_refuses(runs, tmp_path, monkeypatch, arguments, messag
     status, lines, told = minillm("export", *arguments, "--out", runs)
     assert status == 2 and lines == [] and re.search(message, told), told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_is_written_from_inside(runs, tmp_path, monkeypatch):
+    """Its parent may be read-only, or on another disk."""
+    out, places, real = tmp_path / "out", [], tempfile.TemporaryDirectory
+
+    def recorded(*, dir: Path, prefix: str):
+        places.append(dir)
+        return real(dir=dir, prefix=prefix)
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", recorded)
+    sft, whole = runs / "smoke" / "sft-0123", tmp_path / "deeper" / "whole"
+    export_artifact(Artifact(sft), "hf", whole)
+    out.mkdir()
+    export_artifact(Artifact(sft), "hf", out)
+    assert places == [whole.resolve().parent, out.resolve()]
+    files = {path.name: path.read_bytes() for path in whole.iterdir()}
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == files
 
 
 def test_folders_that_are_in_use(runs, tmp_path):

@@ -26,7 +26,7 @@ from minillm import downloads, fetch
 from minillm.artifact import Artifact, find_artifacts, write_artifact
 from minillm.course import STAGES, Course
 from minillm.downloads import UnavailableError, find_place
-from minillm.files import locked, sha256_bytes
+from minillm.files import locked, sha256_bytes, write_atomic
 from minillm.model.adapters import save_adapter
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.lora import LoRAConfig, apply_lora
@@ -187,6 +187,24 @@ def test_a_stopped_publication_leaves_the_earlier_one_whole(models, tmp_path, mo
         publish(course, models)
     assert (models / "manifest.json").read_bytes() == before
     assert reader(tmp_path, models).bring("base").model
+
+
+def test_a_first_publication_that_was_stopped_goes_on(published, tmp_path, monkeypatch):
+    course, folder, done = made(tmp_path / "other"), tmp_path / "models", []
+
+    def stops(path: Path, content: bytes) -> None:
+        if len(done) == 2:
+            full()
+        done.append(write_atomic(path, content))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minillm.publish.write_atomic", stops)
+        with pytest.raises(OSError, match="No space left"):
+            publish(course, folder)
+    with pytest.raises(UnavailableError, match=r"has no tokenizer with the key .* \(it has none\)"):
+        reader(tmp_path, folder).bring("tokenizer")
+    publish(course, folder)
+    assert all_bytes(folder) == all_bytes(published)
 
 
 @pytest.mark.parametrize(
@@ -351,6 +369,12 @@ def test_auto_takes_the_preset_that_is_published(tmp_path, monkeypatch, capsys, 
     assert Course(models=tmp_path, root=tmp_path).preset.name == "colab", (
         "nothing is asked where nothing is fetched"
     )
+
+
+def test_auto_asks_nobody_where_no_preset_is_smaller(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(course_module, "choose_preset", lambda: "cpu")
+    course = Course(models=tmp_path / "none", root=tmp_path, fetch="all")
+    assert course.preset.name == "cpu" and not caplog.records
 
 
 # Attacks and faults
@@ -854,6 +878,40 @@ def test_a_stopped_fetch_is_no_artifact_and_goes_on(site, tmp_path, monkeypatch)
     n = len(site.asked)
     assert course.bring("base").model
     assert len(site.asked) - n == 5 - 3, "three of five files were there"
+
+
+def test_a_fetch_that_goes_on_takes_room_for_what_is_missing(models, tmp_path, monkeypatch):
+    course = reader(tmp_path, models)
+    last = course.published.get("base", KEY).files[-1]
+
+    def stops(*arguments: Any) -> None:
+        if arguments[1].endswith(last.name):
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    real, free = downloads.download, last.bytes - 1
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "download", stops)
+        with pytest.raises(KeyboardInterrupt):
+            course.bring("base")
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 90, free))
+    with pytest.raises(OSError, match=f"what is missing of base takes {fetch.size_told(last.bytes)}, "):
+        course.bring("base")
+    free = last.bytes
+    assert course.bring("base").model
+
+
+def test_a_fetch_that_is_stopped_while_it_is_checked_keeps_what_has_come(site, tmp_path, monkeypatch):
+    def stops(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    course = reader(tmp_path, site.address)
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "_check_whole", stops)
+        with pytest.raises(KeyboardInterrupt, match="what has come of base is kept: run again to go on"):
+            course.bring("base")
+    n = len(site.asked)
+    assert unfinished(course) and course.bring("base").model and len(site.asked) == n
 
 
 def test_an_artifact_that_was_moved_in_part_is_none(models, tmp_path, monkeypatch):

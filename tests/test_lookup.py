@@ -9,7 +9,8 @@ import pytest
 
 from minillm.artifact import write_artifact
 from minillm.course import Course
-from minillm.lookup import find_model, stages_with_models
+from minillm.downloads import UnavailableError
+from minillm.lookup import fetch_stages, find_model, stages_with_models
 from minillm.model.config import GPTConfig
 from minillm.model.gpt import GPT
 from minillm.publish import publish
@@ -74,6 +75,21 @@ def test_what_is_to_be_run_trains_where_it_was_looked_for(
                 find_model(None, preset, root)
         with pytest.raises(ValueError, match=f"{re.escape(f'run: minillm run --preset smoke{option}')}$"):
             publish(Course("smoke", root, progress=False), tmp_path / "published")
+
+
+def test_what_is_not_published_is_trained_where_it_was_looked_for(
+    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same preset and in the folder that was named; in the usual one, none is named."""
+    put(course, "base")
+    publish(course, tmp_path / "published")
+    monkeypatch.setenv("MINILLM_RUNS", str(tmp_path / "usual"))
+    for root, option in ((tmp_path / "my runs", f' --out "{tmp_path / "my runs"}"'), (None, "")):
+        elsewhere = Course("cpu", root, progress=False, models=tmp_path / "published")
+        for names, missed in ((["base"], "base"), ([], "tokenizer")):
+            told = f"train it: minillm run --stages {missed} --preset cpu{option}"
+            with pytest.raises(UnavailableError, match=f"{re.escape(told)}$"):
+                fetch_stages(elsewhere, names)
 
 
 def test_what_does_not_write_is_refused_and_what_writes_is_named(tmp_path: Path) -> None:

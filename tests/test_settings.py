@@ -41,6 +41,9 @@ def test_other_settings_are_json_and_null_is_none():
     rows = HubRows("owner/tales")
     assert meant(Written("null"), rows, "revision") is None and meant(None, rows, "revision") is None
     assert meant(Written("7"), rows, "n_train") == 7 and meant(Written("true"), rows, "skip_bad") is True
+    fit, none = PRESETS["smoke"].base.fit, Written("None")
+    assert meant(none, fit, "validate_every") is None and meant(none, fit, "steps") == "None"
+    assert meant(none, rows, "revision") == "None", "it may be a name"
     families = meant(Written('["world", "reading"]'), PRESETS["smoke"].conversations, "families")
     assert families == ("world", "reading")
     assert meant(math.inf, rows, "n_train") == math.inf, "values of Python are left alone"

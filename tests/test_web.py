@@ -122,6 +122,18 @@ def test_the_stages_that_belong_together(runs: Path, tmp_path: Path) -> None:
     assert names("ppo-2") == ["tokenizer-1", "base-1", "sft-2", "ppo-2"], "its reward model is gone"
 
 
+def test_a_stage_that_is_not_registered_is_shown_with_those_that_it_was_made_from(
+    runs: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    runs = Path(shutil.copytree(runs, tmp_path / "runs", copy_function=shutil.copy2))
+    mine = write(runs, tokenizer, "mine", "1", {"sft": "1"})
+    save_chat_format(mine.folder, tokenizer)
+    found = [one.folder.name for one in related(mine)]
+    assert found[-1] == "mine-1" and "sft-1" in found and "sft-2" not in found
+    alone = write(tmp_path / "alone", tokenizer, "mine", "1", {})
+    assert related(alone) == [alone]
+
+
 def test_a_folder_may_be_named_from_inside(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs / "test")
     assert len(related(Artifact(Path("sft-1")))) == len(PARENTS)

@@ -189,7 +189,8 @@ class HubConversations(HubRows, _ListedConversations):
 
     @property
     def description(self) -> str:
-        return f"{len(self.rows):,} conversations of {self.dataset} on the Hugging Face Hub"
+        n = self.n_train + self.n_validation
+        return f"at most {n:,} conversations of {self.dataset} on the Hugging Face Hub"
 
     @staticmethod
     def parse(row: Mapping[str, Any]) -> list[Message]:

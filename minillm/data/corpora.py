@@ -111,19 +111,24 @@ def _world_sample(seed: int) -> str:
 
 @dataclass(frozen=True)
 class HubCorpus(Corpus):
-    """A dataset of the Hugging Face Hub, streamed: its first documents are for validation."""
+    """A dataset of the Hugging Face Hub, streamed: its first documents are for validation.
+
+    A training text that also stands in the validation split is left out.
+    """
 
     dataset: str  # owner/name
     n_documents: int = 100_000  # training documents
     n_validation: int = 1_000  # validation documents
     config: str | None = None  # the dataset's configuration, where it has several
     revision: str | None = None  # a commit or tag; None is the newest
+    dataset_split: str = "train"  # the dataset's own split that is read
     text_key: str = "text"  # column that holds the text
     skip_bad: bool = False  # whether rows that are refused are left out
 
     def __post_init__(self) -> None:
         _check_counts(self)
         checks.text("dataset", self.dataset)
+        checks.text("dataset_split", self.dataset_split)
         checks.yes_or_no("skip_bad", self.skip_bad)
         checks.text("text_key", self.text_key)
         for name in ("config", "revision"):
@@ -142,9 +147,12 @@ class HubCorpus(Corpus):
         train = check_split(split) == "train"
         reading = Reading(self.skip_bad)
         wanted = self.n_validation + self.n_documents if train else self.n_validation
+        held_out: set[str] = set()
         number = 0
         for number, text in enumerate(islice(self._texts(reading), wanted), start=1):
-            if not train or number > self.n_validation:
+            if train and number <= self.n_validation:
+                held_out.add(text)
+            elif text not in held_out:
                 yield text
         if train and number <= self.n_validation:
             raise ValueError(
@@ -167,7 +175,7 @@ class HubCorpus(Corpus):
         check_length(self, tokenizer, context_length)
 
     def _texts(self, reading: Reading) -> Iterator[str]:
-        rows = stream_rows(self.dataset, "corpus", OFFLINE, self.config, self.revision)
+        rows = stream_rows(self.dataset, "corpus", OFFLINE, self.config, self.revision, self.dataset_split)
         for number, row in enumerate(rows, start=1):
             text = row.get(self.text_key)
             if mistake := self._mistake(row):
@@ -202,6 +210,8 @@ class HubCorpus(Corpus):
             "documents": self.n_documents,
             "validation": self.n_validation,
             "key": self.text_key,
+            "apart": True,
+            **({"split": self.dataset_split} if self.dataset_split != "train" else {}),
             **({"skip_bad": True} if self.skip_bad else {}),
         }
 

@@ -20,7 +20,7 @@ import numpy as np
 from minillm import checks
 from minillm.data.corpus import Corpus, check_length, check_split
 from minillm.data.listed import HELD_OUT, held_out
-from minillm.data.readers import PIECE_BYTES, Reading, is_read_in_pieces, read_documents
+from minillm.data.readers import PIECE_BYTES, Reading, is_read_in_pieces, read_documents, suffix_of
 from minillm.data.source import Split
 from minillm.data.warc import extraction_version, is_warc
 from minillm.files import sha256_file
@@ -144,6 +144,9 @@ class FileCorpus(Corpus):
             "key": self.text_key,
             "held_out": HELD_OUT,
         }
+        kinds = [suffix_of(path) for path in self.paths]
+        if set(kinds) != {".txt"}:
+            settings["kinds"] = kinds
         pieces = {"pieces": PIECE_BYTES} if any(map(is_read_in_pieces, self.paths)) else {}
         if any(map(is_warc, self.paths)):
             settings["extraction"] = extraction_version()

@@ -133,7 +133,7 @@ class FileRows(ListedRows):
     @property
     def name(self) -> str:
         """The last part of the source."""
-        return Path(self.source).name
+        return Path(self.source).name or self.source
 
     @property
     def held_out_share(self) -> float:

@@ -272,7 +272,8 @@ class HubPreferences(HubRows, _ListedPreferences):
 
     @property
     def description(self) -> str:
-        return f"{len(self.rows):,} comparisons of {self.dataset} on the Hugging Face Hub"
+        n = self.n_train + self.n_validation
+        return f"at most {n:,} comparisons of {self.dataset} on the Hugging Face Hub"
 
     @staticmethod
     def likeness(row: Comparison) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property, lru_cache
+from itertools import pairwise
 
 from minillm.data.phrases import ASIDES, KIND_ENDINGS, KIND_OFFERS, RUDE
 from minillm.data.remarks import is_excerpt, is_known, proven, subjects
@@ -140,7 +141,8 @@ class Reading:
         self.sentences: list[str] = [s.strip() for s in SENTENCE.findall(answer) if words_of(s)]
         self.asked: list[str] = [s.strip() for s in SENTENCE.findall(task.question) if words_of(s)]
         own = [s for s in self.sentences if self._says_something(s, asks_too)]
-        self.own = [s for s in own if not _TAKEN_BACK.search(_after(s, own))]
+        taken_back = {s for s, after in pairwise([*own, ""]) if _TAKEN_BACK.search(after)}
+        self.own = [s for s in own if s not in taken_back]
         self.claims = [s for s in self.own if not (excuses_wishes and self._is_wish(s))]
         self.candidates = said(task.rivals, self.claims)
         self.about, self.hedges = about or {}, False
@@ -217,12 +219,6 @@ class Reading:
         """The words of the conversation and of the reference answer."""
         texts = [*(content for _, content in self.task.messages), self.task.answer, *self.task.keys]
         return {word for text in texts for word in words_of(text)}
-
-
-def _after(sentence: str, sentences: Sequence[str]) -> str:
-    """The sentence that comes after one, or ""."""
-    following = [*sentences[1:], ""]
-    return following[list(sentences).index(sentence)]
 
 
 def naming_words(text: str) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def arena_ratings(
 
     Reference: Huber 1967; White 1982 ("sandwich"). Chiang and others 2024, section 4, use the same for Chatbot Arena.
     """
-    votes = votes.double()
+    votes = votes.cpu().double()  # not on the device: MPS has no float64
     n = len(names)
     if votes.ndim != 3 or votes.shape[1:] != (n, n) or len(votes) < 2:
         raise ValueError(
@@ -181,7 +181,7 @@ def _slopes(wins: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
 
 def _checked(wins: Tensor | Sequence[Sequence[float]]) -> Tensor:
     """The table as float64, with nobody against themselves."""
-    table = torch.as_tensor(wins).double()
+    table = torch.as_tensor(wins).cpu().double()  # not on the device: MPS has no float64
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < 2:
         raise ValueError(
             f"wins have the shape {tuple(table.shape)}; give a square table of two players or more"

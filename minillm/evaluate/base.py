@@ -64,18 +64,15 @@ def complete(
         temperature: 0 takes the most probable token each time.
         options: further arguments of :func:`~minillm.model.sampling.generate`.
     """
-    end = tokenizer.end_of_text_id
+    end, limit = tokenizer.end_of_text_id, model.config.context_length
     encoded = [[end, *ids] for ids in tokenizer.encode_batch(list(prompts))]
     texts: list[str] = []
     for first in range(0, len(encoded), BATCH):
         batch = encoded[first : first + BATCH]
-        room = model.config.context_length - max(map(len, batch))
-        if room < 1:
-            raise _NoRoomError(
-                f"a prompt leaves no room in the context of {model.config.context_length} tokens"
-            )
-        new = generate(model, batch, min(max_new_tokens, room), temperature=temperature, stop=end, **options)
-        texts.extend(tokenizer.decode(ids) for ids in new)
+        if max(map(len, batch)) >= limit:
+            raise _NoRoomError(f"a prompt leaves no room in the context of {limit} tokens")
+        new = generate(model, batch, max_new_tokens, temperature=temperature, stop=end, **options)
+        texts.extend(tokenizer.decode(ids[: limit - len(row)]) for row, ids in zip(batch, new, strict=True))
     return texts
 
 
@@ -149,8 +146,8 @@ def evaluate_base(
     """The figures of a base model trained on documents 0 ... `train_documents` - 1 of a stream of the world.
 
     Returns:
-        shares from 0 to 1: promised elements copied and stories that kept all promises (greedy and sampled), reading
-        comprehension, knowledge of the village and of the wide world; those that have room in the model's context.
+        shares from 0 to 1: promised elements copied and stories that kept all promises, reading comprehension,
+        knowledge of the village and of the wide world; those that have room in the model's context.
     """
     titled = World().documents(
         train_documents, seed, only={"titled_story"}

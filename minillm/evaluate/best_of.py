@@ -31,7 +31,7 @@ def expected_best(rewards: Tensor, marks: Tensor, n: int) -> Tensor:
         n: answers to choose from, 1 to N.
 
     Returns:
-        (prompts,) float64.
+        (prompts,) float64, on the CPU.
 
     Raises:
         ValueError: shapes that differ, or an n that is out of range.
@@ -49,9 +49,10 @@ def expected_best(rewards: Tensor, marks: Tensor, n: int) -> Tensor:
     sampled = rewards.shape[1]
     if not 1 <= n <= sampled:
         raise ValueError(f"n is {n}; use 1 to {sampled}, the number of answers to each prompt")
+    rewards, marks = rewards.cpu(), marks.cpu()  # MPS has no float64
     best_first = rewards.argsort(dim=1, descending=True, stable=True)
     shares = [math.comb(below, n - 1) / math.comb(sampled, n) for below in reversed(range(sampled))]
-    weights = torch.tensor(shares, dtype=torch.float64, device=marks.device)
+    weights = torch.tensor(shares, dtype=torch.float64)
     return (marks.double().gather(1, best_first) * weights).sum(dim=1)
 
 

@@ -22,7 +22,8 @@ def option_log_probs(model: GPT, tokenizer: Tokenizer, question: Question) -> li
     for option in question.options:
         row = torch.tensor([[*start, *tokenizer.encode(f" {option}")]], device=device)
         nats = next_token_loss(model, row[:, :-1], row[:, 1:], reduction="none")[0]
-        found.append(-nats[len(start) - 1 :].double().sum().item())
+        nats = nats.cpu().double()  # not on the device: MPS has no float64
+        found.append(-nats[len(start) - 1 :].sum().item())
     return found
 
 

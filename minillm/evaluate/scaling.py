@@ -98,6 +98,8 @@ def resampled_laws(
     """
     checks.whole_number("n", n, at_least=1)
     runs = _checked(sizes, tokens, losses)
+    if floor is not None:
+        checks.number("floor", floor, at_least=0)
     generator = torch.Generator().manual_seed(seed)
     laws: list[ScalingLaw] = []
     tries = 0

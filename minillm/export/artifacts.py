@@ -1,7 +1,7 @@
 """A trained stage as a folder for other programs, with its model card.
 
-The files are made in a temporary folder and moved one by one when all of them are there. A receipt names them, so that
-a later export can replace them, and nothing else.
+The files are made in a temporary folder, inside the folder where it is there already and beside it where not, and moved
+one by one when all of them are there. A receipt names them, so that a later export can replace them, and nothing else.
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ def export_artifact(
     directory = Path(directory)
     _check(artifact, to, base)
     older = _older_files(artifact, directory, force)
-    parent = directory.resolve().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{directory.name}.") as made:
-        _write(artifact, to, Path(made), base if base is not None else (directory / BASE).as_posix())
-        if to == "peft" and base is None:
+    place = directory.resolve()
+    home = place if place.is_dir() else place.parent  # a parent may be read-only, or on another disk
+    home.mkdir(parents=True, exist_ok=True)
+    own_base = to == "peft" and base is None
+    with tempfile.TemporaryDirectory(dir=home, prefix=f".{directory.name}.") as made:
+        _write(artifact, to, Path(made), (directory / BASE).as_posix() if own_base else base, own_base)
+        if own_base:
             _write(_adapted(artifact), "hf", Path(made) / BASE)
         names = _move(Path(made), directory)
     for name in sorted(older - set(names)):
@@ -75,7 +77,9 @@ def _check(artifact: Artifact, to: str, base: str | None) -> None:
             )
 
 
-def _write(artifact: Artifact, to: str, directory: Path, base: str | None = None) -> None:
+def _write(
+    artifact: Artifact, to: str, directory: Path, base: str | None = None, own_base: bool = False
+) -> None:
     chat = artifact.answers or not artifact.writes  # a reward model reads conversations
     model = artifact.model
     if to == "hf":
@@ -89,7 +93,7 @@ def _write(artifact: Artifact, to: str, directory: Path, base: str | None = None
         config = read_json(source / ADAPTER_CONFIG)
         write_json(directory / ADAPTER_CONFIG, config | {"base_model_name_or_path": base})
         write_tokenizer(model, directory, artifact.tokenizer, chat=chat)
-    write_atomic(directory / CARD, export_card(artifact, to, base=base if to == "peft" else None))
+    write_atomic(directory / CARD, export_card(artifact, to, base=base, own_base=own_base))
 
 
 def _adapter(artifact: Artifact) -> Path:

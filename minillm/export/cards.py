@@ -44,6 +44,14 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoPeftModelForCausalLM.from_pretrained(folder)
 """
 
+_ADAPT_OWN_BASE = """from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+base = AutoModelForCausalLM.from_pretrained(f"{folder}/base")
+model = PeftModel.from_pretrained(base, folder)
+"""
+
 _GRAPH = """import json
 from pathlib import Path
 
@@ -67,6 +75,7 @@ _CODE = {
     "text": _FOLDER + _LOAD + _CONTINUE,
     "score": _FOLDER + _SCORE,
     "peft": _FOLDER + _ADAPT + _ANSWER,
+    "peft with its base": _FOLDER + _ADAPT_OWN_BASE + _ANSWER,
     "onnx": _FOLDER + _GRAPH,
 }
 _SCORE_NOTE = """
@@ -74,15 +83,16 @@ Only differences between scores of the same prompt mean something. minillm's own
 constant `mean` that lies among the weights, and transformers does not; it tells that it leaves that name out."""
 
 
-def export_card(artifact: Artifact, to: str, *, base: str | None = None) -> str:
+def export_card(artifact: Artifact, to: str, *, base: str | None = None, own_base: bool = False) -> str:
     """The README.md of an exported stage.
 
     Args:
         artifact: the stage.
         to: the format.
         base: for an adapter, the name or folder of its model.
+        own_base: that model lies in the folder `base` beside the card.
     """
-    kind = to
+    kind = "peft with its base" if own_base else to
     if to == "hf":
         kind = "chat" if artifact.answers else "text" if artifact.writes else "score"
     head = {

@@ -100,7 +100,8 @@ class _RMSNormFunction(torch.autograd.Function):
         product = gradient * unit
         mean = (product @ weight.float() / weight.shape[0]).unsqueeze(-1)
         x_gradient = (gradient * weight).addcmul_(unit, mean, value=-1).mul_(scale)
-        return x_gradient.to(ctx.dtype), product.flatten(0, -2).sum(0).to(weight.dtype), None, None
+        weight_gradient = product.reshape(-1, weight.shape[0]).sum(0)
+        return x_gradient.to(ctx.dtype), weight_gradient.to(weight.dtype), None, None
 
 
 def rotary_tables(length: int, head_width: int, theta: float) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from minillm.model.config import GPTConfig
 from minillm.model.decoder import DecoderModel
 from minillm.model.init import init_weights
 from minillm.model.inputs import check_ids, check_labels
-from minillm.model.lora import merged_state_dict
+from minillm.model.lora import LoRALinear, merged_state_dict
 from minillm.model.loss import IGNORE_INDEX, linear_cross_entropy
 
 __all__ = ["GPT", "IGNORE_INDEX", "GPTConfig", "KVCache", "init_weights", "next_token_loss"]
@@ -48,8 +48,12 @@ class GPT(DecoderModel):
 
     @property
     def head_weight(self) -> Tensor:
-        """The matrix that turns hidden states into logits, (vocab, d_model)."""
-        return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        """The matrix that turns hidden states into logits, (vocab, d_model); with its adapter, but without dropout."""
+        if self.lm_head is None:
+            return self.model.embed_tokens.weight
+        return (
+            self.lm_head.effective_weight() if isinstance(self.lm_head, LoRALinear) else self.lm_head.weight
+        )
 
     @property
     def n_trainable(self) -> int:

@@ -198,7 +198,8 @@ class RewardModel(ScalarModel):
         mark = read_json(path).get(_MARK_KEY)
         if mark is not None and (type(mark) is not int or not 0 <= mark < config.vocab_size):
             raise ValueError(
-                f"{path} has {_MARK_KEY}={mark!r}, which is no token id of the model; restore the file or train again"
+                f"{path} has {_MARK_KEY}={mark!r}, which is no token id of the model; restore the file, or delete the "
+                "folder and train again"
             )
         return pretrained.read_model(directory, partial(cls, answer_mark=mark), pretrained.CLASSIFIER)
 

@@ -71,9 +71,9 @@ def weight_on(
     """
     total, even, asked = torch.zeros(model.config.n_layer, model.config.n_head), 0.0, 0
     for ids in rows:
-        target = targets(ids)
+        target = targets(ids).cpu()
         looks = target.any(dim=1).nonzero()[:, 0]
-        weights = attention_weights(model, ids[None])[:, 0]
+        weights = attention_weights(model, ids[None])[:, 0].cpu()
         total += (weights * target)[:, :, looks].sum(dim=(2, 3))
         even += float((target[looks].sum(dim=1) / (looks + 1)).sum())
         asked += len(looks)

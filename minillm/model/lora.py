@@ -140,6 +140,12 @@ class LoRALinear(nn.Linear):
         product: Tensor = self.configs[name].scaling * b @ a
         return product
 
+    def effective_weight(self) -> Tensor:
+        """The weight with what the active adapter adds to it (outputs, inputs)."""
+        if self.active is None or self.active == self.merged:
+            return self.weight
+        return self.weight + self.delta(self.active)
+
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
         if self.active is None or self.active == self.merged:
@@ -172,6 +178,8 @@ def apply_lora(
     """
     if not adapter or "." in adapter:
         raise ValueError(f"adapter is {adapter!r}; give a name without a dot")
+    if hasattr(nn.ParameterDict(), adapter):  # which is where the adapters are kept
+        raise ValueError(f"adapter is {adapter!r}, which means something else to torch; choose another name")
     if adapter in adapter_names(model):
         raise ValueError(f"the model has an adapter {adapter!r} already; choose another name")
     _refuse_merged(model)

@@ -235,7 +235,8 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"{path} is damaged or not a safetensors file ({' '.join(str(error).split())}); restore it or train again"
+            f"{path} is damaged or not a safetensors file ({' '.join(str(error).split())}); "
+            "restore it, or delete the folder and train again"
         ) from error
 
 

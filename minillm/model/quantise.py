@@ -131,6 +131,7 @@ def quantised_copy(model: M, bits: int = 8, group_size: int | None = None) -> tu
     Returns:
         the copy, which computes with ordinary numbers, and the bytes of codes, scales and vectors.
     """
+    checks.whole_number("group_size", group_size, at_least=1, optional=True)
     rounded, n_bytes = copy.deepcopy(model), 0
     with torch.no_grad():
         for weight in rounded.parameters():

@@ -64,8 +64,14 @@ def assistant_stage() -> str:
 
 
 def headline(stage: str, figures: Figures) -> str:
-    """The one thing to know about a stage's figures; "" for a stage that is not registered."""
-    return STAGES[stage].headline(figures) if stage in STAGES else ""
+    """The one thing to know about a stage's figures; "" for a stage that is not registered.
+
+    Where a figure that it tells is missing or of another kind, that is said instead: a table shows the other stages.
+    """
+    try:
+        return STAGES[stage].headline(figures) if stage in STAGES else ""
+    except (KeyError, TypeError, ValueError):
+        return "figures of another version"
 
 
 def left_out(given: Collection[str]) -> dict[str, tuple[list[str], str]]:

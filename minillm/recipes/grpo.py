@@ -110,7 +110,10 @@ def test(job: Job[GRPOConfig], trained: Trained) -> Figures:
     tasks = fitting_tasks(held_out_tasks(job.test_tasks, families), policy, tokenizer)
     if not tasks:
         return {}
-    figures: Figures = evaluate_tasks(policy, tokenizer, job.test_tasks).figures()
+    examined = evaluate_tasks(policy, tokenizer, job.test_tasks)
+    own = [i for i, task in enumerate(examined.tasks) if task.family in families]
+    share = verified_share([examined.tasks[i] for i in own], [examined.answers[i] for i in own])
+    figures: Figures = examined.figures() | ({} if share is None else {"verified_share": share})
     report, before = (evaluate_policy(model, reference, tokenizer, tasks) for model in (policy, reference))
     few = tasks[::_SAMPLED_EVERY]
     return {

@@ -120,6 +120,7 @@ def group_advantages(rewards: Tensor, scale: bool = True) -> Tensor:
         raise ValueError(
             f"the rewards have the shape {tuple(rewards.shape)}; give (prompts, answers) with 2 answers or more"
         )
+    rewards = rewards if rewards.is_floating_point() else rewards.float()
     centred = rewards - rewards.mean(dim=1, keepdim=True)
     if scale:
         centred = centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + _EPSILON)

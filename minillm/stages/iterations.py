@@ -50,9 +50,10 @@ def carry_out(
             run.log.add({"step": run.iteration} | numbers | {"seconds": round(run.seconds, 3)})
             bar.set_postfix_str(status(numbers), refresh=False)
             bar.update()
-            if last or stop.is_set() or run.iteration % config.checkpoint_every == 0:
+            stopping = stop.is_set()
+            if last or stopping or run.iteration % config.checkpoint_every == 0:
                 run.save()
-            if stop.is_set() and not last:
+            if stopping:
                 done = f"stopped after iteration {run.iteration} of {config.iterations}"
                 again = "run the same command again to go on from there"
                 raise stop.interruption(f"{done}; {run.what_is_kept() if run.checkpoints is None else again}")
@@ -64,7 +65,7 @@ def _figures(run: OnPolicyRun[Any, Any, Any]) -> dict[str, Any]:
     """The key numbers of a run; averages are over the last tenth of the iterations."""
     lines = [line for line in run.log.lines if "seconds_sampling" in line]  # those of iterations
     recent = lines[-max(1, len(lines) // 10) :]
-    averaged = [name for name in run.averaged if name in recent[0]]
+    averaged = {name: [line[name] for line in recent if name in line] for name in run.averaged}
     spent = {
         name: round(sum(line[name] for line in lines), 2)
         for name in ("seconds_sampling", "seconds_scoring", "seconds_learning")
@@ -77,6 +78,6 @@ def _figures(run: OnPolicyRun[Any, Any, Any]) -> dict[str, Any]:
         "answers": run.iteration * run.config.prompts * run.answers_each,
         "tokens": run.tokens,
         "first_ratio_error": max(line["first_ratio_error"] for line in lines),
-        **{f"train_{name}": sum(line[name] for line in recent) / len(recent) for name in averaged},
+        **{f"train_{name}": sum(values) / len(values) for name, values in averaged.items() if values},
         **spent,
     }

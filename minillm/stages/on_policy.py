@@ -232,8 +232,8 @@ class OnPolicyRun(Generic[Config, Asked, Told]):
                     rendered.append(ids)
                     break
             else:
+                number += stride + passed_over  # by ever more: prompts of a file come round again
                 passed_over += 1
-                number += stride
         return prompts, rendered
 
     def learn(self, experience: Told) -> dict[str, float]:

@@ -87,8 +87,9 @@ def pretrain(
     held_out = list(tokenize(tokenizer, corpus.documents("validation")))
     some = TokenDocuments(_sample(held_out, config.validation_tokens), end_of_text)
     packed = PackedDocuments(train, end_of_text, context_length, config.rows, options.seed)
-    steps = min(config.fit.steps, math.ceil(config.max_epochs * packed.batches_per_epoch))
     lessons = _lessons(config, tokenizer, corpus, options.seed)
+    before = config.lesson_steps if lessons else 0  # they are no epochs of the corpus
+    steps = min(config.fit.steps, before + math.ceil(config.max_epochs * packed.batches_per_epoch))
     generator = make_generator(options.seed)
     model = GPT(replace(config.model, vocab_size=tokenizer.vocab_size), generator)
     if config.copy_friendly:

@@ -86,7 +86,7 @@ def chat_documents(
         )
     for document in documents:
         ids.append(document[: context_length - 1])
-        masks.append([True] * (len(ids[-1]) + 1))
+        masks.append([True] * len(ids[-1]) + [len(ids[-1]) == len(document)])  # a cut one does not end there
     return TokenDocuments(ids, end_of_text_id, masks)
 
 
@@ -97,13 +97,14 @@ def renew_control_tokens(model: GPT, tokenizer: Tokenizer, seed: int = 0) -> Non
     A token that never occurs is only ever pushed away from all outputs, so that the vectors of all such tokens become
     nearly one and the same. Fresh ones have a random direction and the mean length of the others.
     """
-    weight = model.model.embed_tokens.weight
     generator = make_generator(seed)
     special = tokenizer.special_tokens
-    length = weight.norm(dim=1).mean()
-    for token in (USER, ASSISTANT, END):
-        vector = torch.randn(weight.shape[1], generator=generator).to(weight)
-        weight[special[token]] = vector * length / vector.norm()
+    own_head = [] if model.lm_head is None else [model.lm_head.weight]
+    for weight in (model.model.embed_tokens.weight, *own_head):
+        length = weight.norm(dim=1).mean()
+        for token in (USER, ASSISTANT, END):
+            vector = torch.randn(weight.shape[1], generator=generator).to(weight)
+            weight[special[token]] = vector * length / vector.norm()
 
 
 def fine_tune(
@@ -135,7 +136,9 @@ def fine_tune(
     """
     started = time.perf_counter()
     context_length, end_of_text = model.config.context_length, tokenizer.end_of_text_id
-    chats = [render_chat(messages, tokenizer) for messages in conversations.conversations("train")]
+    rendered = (render_chat(messages, tokenizer) for messages in conversations.conversations("train"))
+    within = slice(1, context_length + 1)
+    chats = [chat for chat in rendered if any(chat.loss_mask[within])]  # the others have no answer to learn
     plain = list(islice(tokenize(tokenizer, corpus.documents("train")), _n_plain(config, len(chats))))
     train = chat_documents(chats, end_of_text, context_length, plain)
     packed = PackedDocuments(train, end_of_text, context_length, config.rows, options.seed)

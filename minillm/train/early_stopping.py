@@ -53,7 +53,7 @@ class EarlyStopping:
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs beside `weights`, as JSON values."""
         return {
-            "loss": self.loss,
+            "loss": None if self.loss is None else str(self.loss),  # JSON has no NaN
             "best_loss": None if self.best_step is None else self.best_loss,
             "best_step": self.best_step,
             "worse_in_a_row": self.worse_in_a_row,
@@ -61,10 +61,7 @@ class EarlyStopping:
 
     def load(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Go back to a saved state; the weights are found among `tensors` by their prefix."""
-        self.loss, self.best_step, self.worse_in_a_row = (
-            state["loss"],
-            state["best_step"],
-            state["worse_in_a_row"],
-        )
+        self.loss = None if state["loss"] is None else float(state["loss"])
+        self.best_step, self.worse_in_a_row = state["best_step"], state["worse_in_a_row"]
         self.best_loss = math.inf if state["best_step"] is None else state["best_loss"]
         self.weights = {name: tensor for name, tensor in tensors.items() if name.startswith(_PREFIX)}

@@ -131,6 +131,7 @@ def _train(run: TrainingRun, progress: bool) -> None:
             bar.step(numbers["loss"], int(numbers["tokens"]))
             run.snapshot_if_due()
             run.validate_if_due()
-            run.save_if_due(now=stop.is_set())
-            if stop.is_set() and not run.finished:
+            stopping = stop.is_set()
+            run.save_if_due(now=stopping)
+            if stopping:
                 raise stop.interruption(run.how_to_go_on())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import shutil
@@ -102,6 +103,7 @@ def choose_runtime(
     best, reason = _best_precision(chosen)
     if precision not in ("auto", best):
         best, reason = precision, "as asked"
+    _first_threads()
     threads = threads or _usable_threads()
     torch.set_num_threads(threads)
     _join_processes(chosen, rank, world_size)
@@ -199,7 +201,13 @@ def _usable_threads() -> int:
     if wish.isdigit() and int(wish) > 0:
         return int(wish)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, _container_cores(), torch.get_num_threads()))
+    return max(1, min(allowed, _container_cores(), _first_threads()))
+
+
+@functools.cache
+def _first_threads() -> int:
+    """How many torch had before any runtime was chosen: a later number is what an earlier one was given."""
+    return torch.get_num_threads()
 
 
 def _container_cores(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

@@ -116,6 +116,15 @@ def test_settings_follow_the_content_not_the_place(tmp_path):
     assert world != WorldCorpus(101, 10).settings() and json.loads(json.dumps(world)) == world
 
 
+def test_the_same_bytes_as_another_kind_of_file_have_a_key_of_their_own(tmp_path):
+    """They are read as other documents."""
+    row = json.dumps({"text": WORDS})
+    for name in ("a.txt", "a.jsonl"):
+        (tmp_path / name).write_text(f"{row}\n", encoding="utf-8")
+    text, rows = (open_corpus(tmp_path / name).settings() for name in ("a.txt", "a.jsonl"))
+    assert text != rows and json.loads(json.dumps(rows)) == rows
+
+
 def fake_hub(rows, monkeypatch):
     def load_dataset(name, config, split, streaming, revision):
         assert (split, streaming) == ("train", True)

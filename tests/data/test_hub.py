@@ -75,7 +75,7 @@ def test_conversations_are_the_first_rows_and_those_for_validation_lie_among_the
     assert asked[0] == sorted(asked[0]) and asked[1][0] < 3 <= asked[1][1]
     assert source.prompt(5) == train[0][:1] and source.prompt(1) == train[1][:1]
     assert calls == [("owner/talks", "en", "train_sft", True, None)], "read once"
-    assert source.description == "7 conversations of owner/talks on the Hugging Face Hub"
+    assert source.description == "at most 7 conversations of owner/talks on the Hugging Face Hub"
 
 
 @pytest.mark.parametrize("rows, held_out", [(2, 1), (30, 3), (5000, 400), (20_399, 400)])
@@ -91,7 +91,7 @@ def test_preferences(hub):
     source.check()
     train, counts = source.comparisons("train", None, None)
     assert len(train) == 9 and counts == {"pairs": 10, "truncated": 0, "identical": 1}
-    assert "11 comparisons of owner/pairs on the Hugging Face Hub" in source.description
+    assert source.description == "at most 4,003 comparisons of owner/pairs on the Hugging Face Hub"
 
 
 @pytest.mark.parametrize("kind, row", [(HubConversations, talk), (HubPreferences, pair)])
@@ -135,6 +135,13 @@ def test_no_network_and_no_package(hub, monkeypatch, kind, offline):
         ValueError, match=r"needs the package `datasets`: python -m pip install datasets; the b"
     ):
         kind("owner/rows").check()
+
+
+@pytest.mark.parametrize("kind", [HubCorpus, HubConversations, HubPreferences, HubDomain])
+def test_a_card_needs_no_network(hub, kind):
+    """It is written after the training, which would be lost."""
+    hub(ConnectionError("no network"))
+    assert "owner/rows" in kind("owner/rows").description
 
 
 def test_too_few_rows(hub):
@@ -296,6 +303,20 @@ def test_rows_of_a_corpus_that_cannot_be_used(hub, caplog):
     assert skipping.settings() != source.settings()
 
 
+def test_what_a_corpus_is_validated_on_is_not_trained_on(hub):
+    """Where a dataset repeats rows."""
+    hub([{"text": text} for text in "ABA"])
+    source = HubCorpus("owner/tales", n_documents=2, n_validation=1)
+    assert [list(source.documents(split)) for split in ("validation", "train")] == [["A"], ["B"]]
+
+
+def test_a_corpus_may_be_of_another_split(hub):
+    calls = hub([{"text": "one"}, {"text": "two"}])
+    source = HubCorpus("owner/tales", n_documents=1, n_validation=1, dataset_split="test")
+    assert list(source.documents("train")) == ["two"] and calls[0][2] == "test"
+    assert source.settings() != HubCorpus("owner/tales", n_documents=1, n_validation=1).settings()
+
+
 def test_settings_decide_the_rows():
     changes = [
         {},
@@ -314,6 +335,7 @@ def test_settings_decide_the_rows():
         "documents": 100_000,
         "validation": 1_000,
         "key": "text",
+        "apart": True,
     }, "stored artifacts are found by this"
 
 

@@ -19,6 +19,7 @@ from minillm.data.judge import NO_ANSWER_SHARE, WEIGHTS, Judge, Verdict, noisy_r
 from minillm.data.phrases import ASIDES, KIND_ENDINGS, RUDE
 from minillm.data.tasks import FAMILIES, Task, Tasks, held_out_tasks
 from minillm.data.village import NUMBERS
+from minillm.data.wording import Reading
 
 # Answers with the grades (0-10) of a teacher, written without a look at the rubric; `adversarial` ones try to please
 # without an answer. Their prompts stand there in full, so that the set outlives every change of the templates.
@@ -546,6 +547,12 @@ PASSAGE = Task(
 )
 def test_who_is_spoken_of_and_what_is_denied(task, answer, right):
     assert judge(task, answer).is_correct == right
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_what_is_taken_back_is_not_said_however_often_it_was(times):
+    assert Reading(CAPITAL, "It is Lima. " * times).keys
+    assert not Reading(CAPITAL, "It is Lima. " * times + "That is wrong.").keys
 
 
 def test_a_wrong_victim_takes_half_of_the_mark():

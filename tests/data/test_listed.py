@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillm.data.conversations import open_conversations
+from minillm.data.conversations import FileConversations, open_conversations
 from minillm.data.corpora import FileCorpus, open_corpus
 from minillm.data.listed import held_out, numbered
 from minillm.data.preferences import open_preferences
@@ -134,3 +134,7 @@ def test_a_long_text_is_held_out_from_all_over(tmp_path):
     held = "".join(validation).splitlines()
     assert 0.04 < len(held) / len(lines) < 0.06
     assert len({line[0] for line in held}) >= 7 and len(train) <= 11
+
+
+def test_the_folder_where_one_is_has_a_name():
+    assert FileConversations(".").name == "."

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from played_device import played_device
 from torch import Tensor
 
 from minillm.evaluate import arena_ratings, bradley_terry, elo, votes_from_scores
@@ -120,6 +121,14 @@ def test_groups_of_prompts_are_counted_as_one():
     blind = arena_ratings(list("abcde"), votes.repeat(2, 1, 1))
     assert torch.allclose(twice.high - twice.low, once.high - once.low, rtol=1e-9)
     assert (blind.high - blind.low).mean() < 0.75 * (once.high - once.low).mean()
+
+
+def test_ratings_on_a_device_without_float64():
+    wins, votes = some_wins(6, 3).float(), simulated(2)[0].float()
+    strengths, ratings = bradley_terry(wins), arena_ratings(list("abcde"), votes)
+    with played_device("mps") as device:
+        assert torch.equal(bradley_terry(wins.to(device)), strengths)
+        assert torch.equal(arena_ratings(list("abcde"), votes.to(device)).low, ratings.low)
 
 
 def test_votes_from_scores():

@@ -93,5 +93,15 @@ def test_complete_stops_at_the_end_of_the_context(model, tokenizer):
     prompts = ["A story about Ada", "Hm"] * 40
     texts = evaluate.complete(model, tokenizer, prompts, 500)
     assert len(texts) == 80
-    longest = max(len(tokenizer.encode(prompt)) + 1 for prompt in prompts)
-    assert all(len(tokenizer.encode(text)) <= model.config.context_length - longest + 1 for text in texts)
+    for prompt, text in zip(prompts, texts, strict=True):
+        assert len(tokenizer.encode(prompt)) + len(tokenizer.encode(text)) < model.config.context_length
+
+
+def test_a_long_prompt_takes_no_room_from_a_short_one(model, tokenizer):
+    long = "A story about Ada " * 100
+    while len(tokenizer.encode(long)) > model.config.context_length - 3:
+        long = long[:-1]
+    alone = [evaluate.complete(model, tokenizer, [prompt], 40) for prompt in ("Hm", long)]
+    assert evaluate.complete(model, tokenizer, ["Hm", long], 40) == [text for (text,) in alone]
+    with pytest.raises(ValueError, match="leaves no room in the context of 192 tokens"):
+        evaluate.complete(model, tokenizer, ["Hm", 2 * long], 40)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from played_device import played_device
 
 from minillm.data.judge import Judge
 from minillm.data.tasks import Tasks
@@ -49,6 +50,13 @@ def test_it_is_unbiased():
 def test_one_answer_is_the_mean_and_all_are_the_best():
     rewards, marks = torch.tensor([[3.0, 1.0, 2.0, 0.0]]), torch.tensor([[5.0, 7.0, 9.0, 1.0]])
     assert [expected_best(rewards, marks, n).item() for n in (1, 4)] == [5.5, 5.0]
+
+
+def test_the_estimate_on_a_device_without_float64():
+    rewards, marks = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[5.0, 7.0, 9.0]])
+    expected = expected_best(rewards, marks, 2)
+    with played_device("mps") as device:
+        assert torch.equal(expected_best(rewards.to(device), marks.to(device), 2), expected)
 
 
 @pytest.mark.parametrize("n", [0, 4])

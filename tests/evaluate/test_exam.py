@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from played_device import played_device
 
 from minillm.data.web import Exam, Question
 from minillm.evaluate.exam import exam_marks, option_log_probs
@@ -28,6 +29,14 @@ def test_the_log_probability_of_an_option_is_that_of_its_tokens_one_by_one():
                 total += gpt(torch.tensor([ids])).log_softmax(dim=-1)[0, -1, token].item()
             ids.append(token)
         assert found == pytest.approx(total, abs=1e-4)
+
+
+def test_the_log_probabilities_on_a_device_without_float64():
+    gpt, question = model(), Question("What? Answer:", ("the kite.", "the saw."), 1)
+    expected = option_log_probs(gpt, TOKENIZER, question)
+    with played_device("mps") as device:
+        found = option_log_probs(gpt.to(device), TOKENIZER, question)
+    assert found == pytest.approx(expected, abs=1e-4)  # the norm has another formula off the CPU
 
 
 def test_a_mark_is_given_if_the_right_option_is_the_likeliest():

@@ -127,3 +127,10 @@ def test_a_floor_above_the_losses_is_refused():
     sizes, tokens, losses = series()
     with pytest.raises(ValueError, match="give a floor below all losses"):
         fit_scaling_law(sizes, tokens, losses, floor=2 * max(losses))
+
+
+@pytest.mark.parametrize("floor", [math.nan, -1])
+def test_a_floor_that_is_none_is_refused(floor):
+    for call in (fit_scaling_law, lambda *runs, floor: resampled_laws(*runs, 2, floor=floor)):
+        with pytest.raises(ValueError, match=f"floor is {floor}; use a finite number of at least 0"):
+            call(*series(), floor=floor)

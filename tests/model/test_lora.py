@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -318,3 +320,25 @@ def test_wrong_uses_are_told():
     with pytest.raises(ValueError, match="'default' is merged into the weights; call unmerge_lora first"):
         set_adapter(model, None)
     assert isinstance(model.model.layers[0].mlp.up_proj, LoRALinear)
+
+
+def test_an_adapter_of_the_head_is_heard():
+    """Regression: the model computed without it, and was merged and saved with it."""
+    model = apply_lora(GPT(replace(SHAPE, tie_embeddings=False), 1), LoRAConfig(targets=("lm_head",)))
+    plain = model(IDS)
+    next_token_loss(model, IDS[:, :-1], IDS[:, 1:]).backward()
+    assert model.lm_head.lora_B["default"].grad.abs().max() > 0
+    model.lm_head.lora_B["default"].data.fill_(0.1)
+    adapted = model(IDS)
+    assert (adapted - plain).abs().max() > 0.01
+    with without_adapter(model):
+        assert torch.equal(model(IDS), plain)
+    torch.testing.assert_close(merge_lora(model)(IDS), adapted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["copy", "training", "type"])
+def test_names_that_torch_has_taken_are_refused_before_anything_changes(name):
+    model = GPT(SHAPE, 1)
+    with pytest.raises(ValueError, match=f"adapter is '{name}', which means something else to torch"):
+        apply_lora(model, LoRAConfig(), name)
+    assert all(weight.requires_grad for weight in model.parameters()) and adapter_names(model) == []

@@ -120,6 +120,7 @@ def test_a_row_that_no_group_divides_has_one_step():
         (lambda: quantise(WEIGHT, 3), "bits is 3; choose 8 or 4"),
         (lambda: quantise(WEIGHT, 8, 5), "group_size=5 does not divide the 12 columns"),
         (lambda: quantise(WEIGHT, 8, 0), "at least 1"),
+        (lambda: quantised_copy(torch.nn.Linear(12, 3), 8, 0), "at least 1"),
         (lambda: quantise(WEIGHT[0], 8), r"shape \(12,\); give a float matrix"),
         (lambda: quantise(WEIGHT.int(), 8), "give a float matrix"),
         (lambda: quantise(WEIGHT * 1e9, 8), "too large"),

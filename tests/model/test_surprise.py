@@ -176,7 +176,8 @@ def test_a_mark_that_is_no_token_is_refused(make_asking, tmp_path, mark):
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(content | {"answer_mark": mark}), encoding="utf-8")
     with pytest.raises(
-        ValueError, match="which is no token id of the model; restore the file or train again"
+        ValueError,
+        match="which is no token id of the model; restore the file, or delete the folder and train again",
     ):
         RewardModel.from_pretrained(tmp_path)
 

@@ -527,6 +527,17 @@ def test_the_stage_writes_both_logs(tmp_path, runtime):
     assert figures["train_reward"] == log[-1]["reward"] and figures["first_ratio_error"] <= 1e-5
 
 
+def test_what_is_seen_in_some_iterations_only_is_averaged_over_those(runtime):
+    """Regression: a look that told nothing in one of the last iterations ended the run in a KeyError."""
+    looks = iter([{"steps_share": 1.0}, {}] * 10)
+    options = RunOptions(folder=None, runtime=runtime, progress=False)
+    config = replace(CONFIG, iterations=20)
+    _, figures = train_by_check(
+        config, make_policy(), TOKENIZER, task, options, check=is_even, look=lambda *_: next(looks)
+    )
+    assert figures["train_steps_share"] == 1.0
+
+
 @pytest.mark.parametrize("crash_at", [1, 2, 3])
 @pytest.mark.parametrize("changes", [{}, {"kl_coef": 0.0, "scale": False}])
 def test_a_run_that_was_cut_off_ends_with_the_same_weights_and_logs(tmp_path, runtime, crash_at, changes):

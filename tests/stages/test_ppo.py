@@ -94,6 +94,9 @@ def test_prompts_that_leave_no_room_are_told(make_run):
         make_run(prompts=lambda number: long).sample()
     some = make_run(prompts=lambda number: long if number % 3 else prompt(number)).sample()[0]
     assert len(some) == CONFIG.prompts, "where some fit, they are found"
+    each = CONFIG.iterations * CONFIG.prompts  # as many rows of one's own come again and again
+    row = make_run(prompts=lambda number: long if number % each == 1 else prompt(number % each)).sample()[0]
+    assert len(row) == CONFIG.prompts, "of the others, not the same one again"
 
 
 def test_a_critic_that_diverges_leaves_the_policy_as_it_was(make_run):

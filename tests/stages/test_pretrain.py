@@ -150,6 +150,14 @@ def test_lessons_are_read_first(tokenizer, runtime, tmp_path, monkeypatch):
     assert without["train_loss"] != once["train_loss"]
 
 
+def test_lessons_take_nothing_from_the_epochs_of_a_small_corpus(tokenizer, runtime, tmp_path):
+    world = WorldCorpus(n_documents=20, n_validation=10)
+    config = replace(CONFIG, fit=replace(CONFIG.fit, steps=10_000), max_epochs=1)
+    without, _ = train(world, tokenizer, tmp_path / "without", runtime, config)
+    after, _ = train(world, tokenizer, tmp_path / "after", runtime, replace(config, lesson_steps=7))
+    assert after["steps"] == without["steps"] + 7
+
+
 def test_a_corpus_without_lessons_is_read_from_the_first_step(corpus, tokenizer, runtime, tmp_path):
     assert list(corpus.lessons()) == []
     plain, _ = train(corpus, tokenizer, tmp_path / "plain", runtime)

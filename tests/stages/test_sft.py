@@ -49,8 +49,8 @@ def tokenizer():
     return Tokenizer.train([*texts, *CORPUS.documents("train")], 400)
 
 
-def fresh_model(tokenizer):
-    return GPT(replace(SHAPE, vocab_size=tokenizer.vocab_size), generator=1).eval()
+def fresh_model(tokenizer, **changes):
+    return GPT(replace(SHAPE, vocab_size=tokenizer.vocab_size, **changes), generator=1).eval()
 
 
 def chats(tokenizer, n=40, **kinds):
@@ -142,6 +142,28 @@ def test_plain_documents_count_in_full(tokenizer):
     assert both.n_predictions - answers.n_predictions == sum(len(ids) + 1 for ids in plain)
 
 
+def test_a_plain_document_that_is_cut_does_not_end_there(tokenizer):
+    """Else a model learns to end a text where its context ends."""
+    alone, end = chats(tokenizer, 1), tokenizer.end_of_text_id
+    for length, ends in ((31, True), (32, False), (100, False)):
+        documents = chat_documents(alone, end, 32, [[5] * length])
+        assert documents.is_target[-2] and bool(documents.is_target[-1]) == ends
+
+
+def test_conversations_without_an_answer_in_the_context_are_not_counted(tokenizer, tmp_path, runtime):
+    class SomeLong:
+        def conversations(self, split):
+            found = list(CONVERSATIONS.conversations(split))
+            long = [
+                {"role": "user", "content": "Hello! " * 90},
+                {"role": "assistant", "content": "Good day!"},
+            ]
+            return [*found[:20], *[long] * 40]
+
+    figures, _ = run(tokenizer, tmp_path / "some", runtime, conversations=SomeLong())
+    assert figures["conversations"] == 20 and figures["cut_conversations"] < 20
+
+
 def test_what_goes_beyond_the_context_is_cut_off(tokenizer):
     end = tokenizer.end_of_text_id
     short = {"role": "user", "content": "Hello!"}
@@ -172,6 +194,16 @@ def test_new_control_tokens_are_apart_and_the_rest_stays(tokenizer):
         again.model.embed_tokens.weight[special] = 1.0
     renew_control_tokens(again, tokenizer, seed=3)
     assert torch.equal(again.model.embed_tokens.weight, weight)
+
+
+def test_new_control_tokens_are_apart_in_a_head_of_its_own(tokenizer):
+    model = fresh_model(tokenizer, tie_embeddings=False)
+    special = [tokenizer.special_tokens[name] for name in (USER, ASSISTANT, END)]
+    with torch.no_grad():
+        model.lm_head.weight[special] = 1.0
+    renew_control_tokens(model, tokenizer)
+    rows = model.lm_head.weight[special]
+    assert (F.cosine_similarity(rows[:, None], rows[None], dim=-1) - torch.eye(3)).abs().max() < 0.8
 
 
 def run(tokenizer, folder, runtime, config=CONFIG, conversations=CONVERSATIONS):

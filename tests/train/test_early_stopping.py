@@ -47,10 +47,15 @@ def test_without_patience_the_last_weights_stay():
 
 def test_state_survives_json():
     model = torch.nn.Linear(3, 2)
-    for losses in ([], [3.0, 2.0, 2.5]):
+    for losses in ([], [3.0, 2.0, 2.5], [3.0, math.inf]):
         tracker, copy = follow(losses, 2, model), EarlyStopping(2)
         copy.load(
             json.loads(json.dumps(tracker.state(), allow_nan=False)),
             {"other": torch.ones(1)} | tracker.weights,
         )
         assert vars(copy) == vars(tracker)
+    tracker = follow([math.nan], 2, model)
+    copy.load(json.loads(json.dumps(tracker.state(), allow_nan=False)), {})
+    assert math.isnan(copy.loss) and copy.best_loss == math.inf
+    copy.load(tracker.state() | {"loss": 2.5}, {})  # of a checkpoint that was written before
+    assert copy.loss == 2.5

@@ -11,6 +11,7 @@ import pytest
 
 from minillm.train import TrainingInterrupted, choose_runtime
 from minillm.train.checkpoint import Checkpoints
+from minillm.train.run import TrainingRun
 
 
 class Crash(Exception):
@@ -140,6 +141,41 @@ class InterruptingSource(CrashingSource):
         if step == self.at:
             signal.raise_signal(signal.SIGINT)
         return self.source.batch(step)
+
+
+def test_ctrl_c_in_the_last_step_is_not_forgotten(run, words, tmp_path):
+    """Else a program that trains several stages would go on with the next one."""
+    source = InterruptingSource(words.Source(), at=9)
+    with pytest.raises(TrainingInterrupted, match="stopped after step 10 of 10; saved in "):
+        run(steps=10, source=source, arguments={"directory": tmp_path})
+    whole, _ = run(steps=10)
+    again, result = run(steps=10, arguments={"directory": tmp_path})
+    assert result.resumed_from == 10 and words.same_weights(whole, again)
+
+
+def test_ctrl_c_between_two_looks_is_answered_when_it_is_saved(run, words, tmp_path, monkeypatch):
+    """Regression: one that came after the decision to save was told as saved."""
+    monkeypatch.setattr(TrainingRun, "save_if_due", saves_and(lambda step: step == 3 and press_ctrl_c()))
+    with pytest.raises(TrainingInterrupted, match="stopped after step 4 of 10; saved in "):
+        run(steps=10, checkpoint_every=100, arguments={"directory": tmp_path})
+    monkeypatch.undo()
+    _, result = run(steps=10, checkpoint_every=100, arguments={"directory": tmp_path})
+    assert result.resumed_from == 4
+
+
+def saves_and(then):
+    """`save_if_due`, and what happens after it."""
+    save = TrainingRun.save_if_due
+
+    def both(run, now=False):
+        save(run, now)
+        then(run.step)
+
+    return both
+
+
+def press_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(run, words, tmp_path):

@@ -117,7 +117,14 @@ def test_threads_come_from_the_environment_or_the_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert choose_runtime("cpu").threads == 3 == torch.get_num_threads()
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert 1 <= choose_runtime("cpu").threads <= 3
+    usual = choose_runtime("cpu").threads
+    assert usual == max(
+        1, min(len(os.sched_getaffinity(0)), module._first_threads(), module._container_cores())
+    )
+    assert choose_runtime("cpu", threads=usual + 1).threads == usual + 1 == torch.get_num_threads()
+    assert choose_runtime("cpu").threads == usual == torch.get_num_threads(), (
+        "what was asked for once is not kept"
+    )
 
 
 @pytest.mark.parametrize(
