@@ -232,7 +232,7 @@ class OnPolicyRun(Generic[Config, Asked, Told]):
                     rendered.append(ids)
                     break
             else:
-                number += stride + passed_over  # by ever more: prompts of a file come round again
+                number += 1 if passed_over else stride  # to what no iteration asks, and on one by one
                 passed_over += 1
         return prompts, rendered
 
