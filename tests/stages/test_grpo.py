@@ -82,6 +82,12 @@ def test_equal_rewards_give_exactly_zero(reward, scale):
     assert not group_advantages(torch.full((3, 7), reward), scale).any()
 
 
+def test_whole_numbers_and_truth_values_are_rewards_too():
+    expected = group_advantages(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+    for kind in (torch.int64, torch.bool):
+        assert torch.equal(group_advantages(torch.tensor([[1, 0], [1, 1]], dtype=kind)), expected)
+
+
 def test_nearly_equal_rewards_make_no_huge_advantages():
     rewards = torch.tensor([[0.0, 1e-9]], dtype=torch.float64)
     assert group_advantages(rewards).abs().max() < 1e-3

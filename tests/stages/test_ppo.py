@@ -691,6 +691,18 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, runtime):
     assert same(weights(policy), weights(resumed))
 
 
+def test_ctrl_c_in_the_last_iteration_is_not_forgotten(tmp_path, runtime):
+    def interrupting(number):
+        if number == 3 * CONFIG.prompts:
+            signal.raise_signal(signal.SIGINT)
+        return prompt(number)
+
+    with pytest.raises(TrainingInterrupted, match="stopped after iteration 4 of 4"):
+        stage(tmp_path, runtime, interrupting)
+    _, policy = stage(tmp_path, runtime, crashing(prompt, 0))  # all is saved
+    assert same(weights(policy), weights(stage(None, runtime)[1]))
+
+
 def test_a_finished_run_is_not_repeated(tmp_path, runtime):
     figures, policy = stage(tmp_path, runtime)
     again, loaded = stage(tmp_path, runtime, crashing(prompt, 0))
